@@ -1,0 +1,193 @@
+//! Bodies of the server's HTTP API, shared by server, agent and command line.
+
+use crate::event::Event;
+use crate::facts::Facts;
+use crate::ids::{Digest, MacAddr, MachineName, RunId};
+use crate::image::ImageRef;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+/// A machine as an operator describes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MachineSpec {
+    /// Its name, and its host name.
+    pub name: MachineName,
+    /// Addresses of its boot interfaces.
+    pub macs: Vec<MacAddr>,
+    /// The address it always gets; without one it gets one of the pool.
+    #[serde(default)]
+    pub address: Option<Ipv4Addr>,
+    /// Classes beside those that the space's class scripts give.
+    #[serde(default)]
+    pub classes: Vec<String>,
+    /// Name of the config space, as in the server's configuration.
+    pub space: String,
+    /// Name or digest of the image; without one packages are installed on the machine.
+    #[serde(default)]
+    pub image: Option<String>,
+    /// Variables beside those of the space.
+    #[serde(default)]
+    pub vars: BTreeMap<String, String>,
+}
+
+/// A machine as the server sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// What the operator said.
+    #[serde(flatten)]
+    pub spec: MachineSpec,
+    /// What it will boot next.
+    pub next_boot: NextBoot,
+    /// Its latest run.
+    pub run: Option<Run>,
+    /// What it looked like at its latest run.
+    pub facts: Option<Facts>,
+}
+
+/// What a machine boots when it asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NextBoot {
+    /// Its own disk.
+    Disk,
+    /// The agent, to install.
+    Install,
+}
+
+/// A machine that asked for an address or a boot file and is not one of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnknownMachine {
+    /// Its address.
+    pub mac: MacAddr,
+    /// When it was last heard, milliseconds since the epoch.
+    pub last_seen_ms: i64,
+    /// What it asked for, for people.
+    pub asked_for: String,
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunState {
+    /// Asked for; the machine has not booted yet.
+    Armed,
+    /// The machine has loaded its boot script.
+    Booting,
+    /// The agent reports.
+    Running,
+    /// Everything was done.
+    Installed,
+    /// It failed; the machine is up and waits.
+    Failed,
+    /// Taken back before it began.
+    Cancelled,
+}
+
+impl RunState {
+    /// True if the machine still has to boot the agent for this run.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Armed | Self::Booting | Self::Running)
+    }
+}
+
+/// One installation of one machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// The machine.
+    pub machine: MachineName,
+    /// How far it is.
+    pub state: RunState,
+    /// When it was asked for, milliseconds since the epoch.
+    pub armed_at_ms: i64,
+    /// When the machine loaded its boot script.
+    pub booted_at_ms: Option<i64>,
+    /// When the agent first reported.
+    pub started_at_ms: Option<i64>,
+    /// When it ended.
+    pub ended_at_ms: Option<i64>,
+    /// How often the agent started: more than 1 after a power cut.
+    pub attempts: u32,
+    /// Highest sequence number of the current attempt that is safely stored.
+    pub last_seq: u64,
+}
+
+/// A file to fetch, pinned by its digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blob {
+    /// Path on the boot server, `/files/…`.
+    pub path: String,
+    /// BLAKE3 of its content.
+    pub digest: Digest,
+    /// Its length.
+    pub size_bytes: u64,
+}
+
+/// What an agent is told to do. `GET /api/v1/agent/order`, with the run's token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// The run.
+    pub run: RunId,
+    /// Which start of the agent this is, from 1; events are numbered from 1 in each.
+    pub attempt: u32,
+    /// The machine, and its host name.
+    pub machine: MachineName,
+    /// The config space, a tar archive compressed by zstd.
+    pub space: Blob,
+    /// The tools image, squashfs.
+    pub tools: Blob,
+    /// The image to lay down; without one packages are installed on the machine.
+    pub image: Option<ImageRef>,
+    /// Path of the image store on the boot server, `/store`.
+    pub store_path: String,
+    /// Classes beside those that the space's class scripts give.
+    pub classes: Vec<String>,
+    /// Variables beside those of the space.
+    pub vars: BTreeMap<String, String>,
+    /// The caching package proxy, `http://10.0.0.1:3142`.
+    pub package_proxy: Option<String>,
+}
+
+/// Events from an agent. `POST /api/v1/agent/events`. Sending a batch again does no harm.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventBatch {
+    /// Which start of the agent they belong to.
+    pub attempt: u32,
+    /// In order, without gaps.
+    pub events: Vec<Event>,
+}
+
+/// The server's answer to a batch, once it is safely stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventAck {
+    /// Everything up to this sequence number is stored.
+    pub last_seq: u64,
+}
+
+/// A stored event, as readers get it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredEvent {
+    /// Number in the server's log, from 1; `since=` counts in it.
+    pub id: u64,
+    /// The run.
+    pub run: RunId,
+    /// Which start of the agent.
+    pub attempt: u32,
+    /// The event.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// The body of every answer with an error status.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiError {
+    /// Stable kebab-case name.
+    pub code: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub cure: String,
+}

@@ -1,0 +1,104 @@
+//! Images as a machine is told to install them.
+
+use crate::class::ClassList;
+use crate::ids::Digest;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
+/// An image, pinned by the digest of its manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRef {
+    /// The name under which it was asked for.
+    pub name: String,
+    /// BLAKE3 of its manifest.
+    pub manifest: Digest,
+    /// Bytes of all its files.
+    pub content_bytes: u64,
+    /// What it was built from.
+    pub origin: ImageOrigin,
+}
+
+/// What an image was built from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageOrigin {
+    /// Classes whose packages, files and scripts are in it.
+    pub classes: ClassList,
+    /// Digest of the config space, where it came from one.
+    pub space: Option<Digest>,
+    /// Free labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// One inode of an image, at one path. The first path of a hard link carries the content, each
+/// further one is a [`EntryKind::Hardlink`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Path relative to the root, without a leading `/`; empty for the root itself. Bytes that are
+    /// not UTF-8 are refused when the image is made.
+    pub path: String,
+    /// Permission bits, with set-id and sticky.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Modification time, seconds since the epoch.
+    pub mtime: i64,
+    /// Extended attributes (capabilities and ACLs are among them).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub xattrs: BTreeMap<String, Vec<u8>>,
+    /// What it is.
+    pub kind: EntryKind,
+}
+
+/// What an [`Entry`] is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum EntryKind {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File {
+        /// Its length.
+        size: u64,
+        /// BLAKE3 of its content.
+        digest: Digest,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// Where it points.
+        target: String,
+    },
+    /// Another name of a file.
+    Hardlink {
+        /// The path that carries the content.
+        target: String,
+    },
+    /// A character device.
+    CharDevice {
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
+    /// A block device.
+    BlockDevice {
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
+    /// A named pipe.
+    Fifo,
+}
+
+/// Content that can be laid down below a root, whoever holds the bytes.
+pub trait TreeSource: Sync {
+    /// All entries; a directory comes before what is in it, a hard link's target before the link.
+    fn entries(&self) -> &[Entry];
+
+    /// The verified content of a file among [`Self::entries`]. Fails if the bytes do not match the
+    /// digest.
+    fn open(&self, entry: &Entry) -> io::Result<Box<dyn Read + '_>>;
+}

@@ -1,0 +1,300 @@
+//! A plan: stages of steps, each step one action from a closed list, with its reason.
+//!
+//! A plan is data. It can be printed, compared, stored, approved and resumed; the engine that runs
+//! it has no choices left. A stage that ends at a barrier holds code of the user's; after it the
+//! planner is asked again with what that code said ([`Observed`]).
+
+use crate::class::{ClassList, ClassName};
+use crate::facts::Facts;
+use crate::ids::{Digest, StepId};
+use crate::image::ImageRef;
+use crate::package::PackageGroup;
+use crate::phase::Phase;
+use crate::storage::{DiskLayout, LogicalVolume, StorageLayout, Volume, VolumeGroup};
+use crate::vars::Vars;
+use serde::{Deserialize, Serialize};
+
+pub use crate::storage::Why;
+
+/// Version of the shape of [`Plan`], raised when a field changes its meaning.
+pub const PLAN_VERSION: u32 = 1;
+
+/// What a run writes to, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum TargetProfile {
+    /// FAI's action dirinstall: a finished system in an empty directory, no disks, no boot loader.
+    Directory,
+    /// FAI's action install, packages installed on the machine itself.
+    DisksClassic,
+    /// FAI's action install with a base system, packages, files and scripts from an image.
+    DisksImage {
+        /// The image.
+        image: ImageRef,
+    },
+}
+
+impl TargetProfile {
+    /// FAI's name of the action, the value of `FAI_ACTION`.
+    pub fn fai_action(&self) -> &'static str {
+        match self {
+            Self::Directory => "dirinstall",
+            Self::DisksClassic | Self::DisksImage { .. } => "install",
+        }
+    }
+
+    /// True if disks are partitioned.
+    pub fn has_disks(&self) -> bool {
+        !matches!(self, Self::Directory)
+    }
+}
+
+/// Everything but the config space that a plan depends on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inputs {
+    /// The machine.
+    pub facts: Facts,
+    /// Host name, without domain.
+    pub hostname: String,
+    /// What is written to.
+    pub target: TargetProfile,
+    /// Classes given by the operator (FAI's `-c`).
+    pub given_classes: Vec<ClassName>,
+    /// True if class scripts are run (FAI's `-N`); false if `given_classes` are taken as they are.
+    pub run_class_scripts: bool,
+    /// The classes; `None` before the class scripts have run.
+    pub classes: Option<ClassList>,
+    /// The variables; `None` before the `.var` files have been sourced.
+    pub vars: Option<Vars>,
+    /// Tasks that hooks have skipped so far.
+    pub skips: Vec<Skip>,
+}
+
+/// A task skipped by `skiptask` or a `skip.TASK` file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skip {
+    /// The skipped task.
+    pub phase: Phase,
+    /// The step that said so.
+    pub by: StepId,
+}
+
+/// What is going to happen, as far as it is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// [`PLAN_VERSION`] of the program that made it.
+    pub version: u32,
+    /// Digest of the config space and the inputs.
+    pub inputs: Digest,
+    /// Stages in order.
+    pub stages: Vec<Stage>,
+    /// The storage layout, once classes are known.
+    pub layout: Option<StorageLayout>,
+    /// What is still open behind the last barrier; empty for a complete plan.
+    pub open: Vec<String>,
+}
+
+impl Plan {
+    /// All steps in order, each with its phase.
+    pub fn steps(&self) -> impl Iterator<Item = (Phase, &Step)> {
+        self.stages.iter().flat_map(|stage| stage.steps.iter().map(|step| (stage.phase, step)))
+    }
+}
+
+/// Steps of one phase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stage {
+    /// FAI's task.
+    pub phase: Phase,
+    /// Steps in order.
+    pub steps: Vec<Step>,
+    /// True if the planner must be asked again before the next stage.
+    pub barrier: bool,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Unique in the plan, made of what the step is about.
+    pub id: StepId,
+    /// What to do.
+    pub action: Action,
+    /// Why it is there.
+    pub why: Why,
+}
+
+/// The closed list of things a step can do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+pub enum Action {
+    /// Run or source a hook.
+    Hook {
+        /// File relative to the space.
+        path: String,
+        /// True for `*.sh`, which FAI sources.
+        sourced: bool,
+    },
+    /// Source `hooks/subroutines`.
+    Subroutines {
+        /// File relative to the space.
+        path: String,
+    },
+    /// Run or source a class script and collect the classes it prints.
+    ClassScript {
+        /// File relative to the space.
+        path: String,
+        /// True for `*.sh`.
+        sourced: bool,
+    },
+    /// Source a `.var` file.
+    SourceVars {
+        /// File relative to the space.
+        path: String,
+    },
+    /// Fetch an image and verify all of it, before any disk is touched.
+    FetchImage {
+        /// The image.
+        image: ImageRef,
+    },
+    /// Compare the disks with the facts that the plan was made from; any difference stops the run.
+    ConfirmDisks {
+        /// The disks as planned.
+        disks: Vec<crate::facts::Disk>,
+    },
+    /// Write a new partition table.
+    PartitionTable {
+        /// The whole disk.
+        disk: DiskLayout,
+    },
+    /// Make physical volumes and a volume group.
+    VolumeGroup {
+        /// The group.
+        group: VolumeGroup,
+    },
+    /// Make a logical volume.
+    LogicalVolume {
+        /// Name of its group.
+        group: String,
+        /// The volume.
+        volume: LogicalVolume,
+    },
+    /// Make a file system or swap area.
+    Format {
+        /// The volume.
+        volume: Volume,
+    },
+    /// Write FAI's `fstab` and `disk_var.sh` to the log directory.
+    StorageFiles {
+        /// The layout they describe.
+        layout: StorageLayout,
+    },
+    /// Mount a new file system below the target.
+    Mount {
+        /// The volume.
+        volume: Volume,
+    },
+    /// Use a swap area.
+    SwapOn {
+        /// Its device.
+        device: String,
+    },
+    /// Lay a fetched image down in the target.
+    LayImage {
+        /// The image.
+        image: ImageRef,
+    },
+    /// Unpack a base file of the space.
+    BaseFile {
+        /// File relative to the space.
+        path: String,
+    },
+    /// Make the base system with debootstrap(8).
+    Debootstrap {
+        /// Suite, `bookworm`.
+        suite: String,
+        /// Mirror as the space says; a package proxy may map it.
+        mirror: String,
+        /// Further options.
+        options: Vec<String>,
+    },
+    /// Put fstab and crypttab into the target.
+    InstallFstab,
+    /// Preseed debconf from a file of the space.
+    Debconf {
+        /// File relative to the space.
+        path: String,
+    },
+    /// Write resolv.conf, hosts, package sources and keys.
+    Repository {
+        /// apt keys of the space, relative paths.
+        keys: Vec<String>,
+        /// Suite and mirror for a generated sources.list where the space has none.
+        sources: Option<PackageSources>,
+    },
+    /// Mount pseudo file systems, forbid services, bring the base system up to date.
+    UpdateBase,
+    /// One call of the package manager.
+    Packages {
+        /// What it is called with.
+        group: PackageGroup,
+    },
+    /// Configure what is pending and drop downloaded packages.
+    SettlePackages,
+    /// Run a script of the space.
+    Script {
+        /// File relative to the space.
+        path: String,
+    },
+    /// Run a test of the space.
+    Test {
+        /// File relative to the space.
+        path: String,
+    },
+    /// Make a machine out of a copy of an image: host name, machine id, host keys, network.
+    Personalise {
+        /// Host name without domain.
+        hostname: String,
+        /// The interface that is configured by DHCP, under its name in the installed system.
+        nic: Option<String>,
+    },
+    /// Remove what was only for the installation.
+    Finish,
+    /// Save the logs into the target.
+    SaveLogs,
+    /// Unmount everything below the target.
+    UnmountTarget,
+}
+
+/// Where packages come from, when Hostwright writes sources.list itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackageSources {
+    /// Suite, `bookworm`.
+    pub suite: String,
+    /// Archive mirror, `http://…/debian`.
+    pub mirror: String,
+    /// Archive with security updates, where the space names one.
+    pub security: Option<String>,
+}
+
+/// What a stage of user code said before its barrier.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    /// Classes printed or set, in order, as words.
+    pub classes: Vec<String>,
+    /// Simple variables that are new or changed.
+    pub vars: Vars,
+    /// Tasks to skip.
+    pub skips: Vec<Skip>,
+}
+
+/// What running a step came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It changed the target.
+    Changed,
+    /// The target already was as wanted.
+    AlreadyTrue,
+    /// User code ended with this status; FAI goes on, whatever it is.
+    Exited(i32),
+}
