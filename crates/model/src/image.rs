@@ -102,3 +102,13 @@ pub trait TreeSource: Sync {
     /// digest.
     fn open(&self, entry: &Entry) -> io::Result<Box<dyn Read + '_>>;
 }
+
+impl Entry {
+    /// Length of a regular file; 0 for everything else.
+    pub fn size_bytes(&self) -> u64 {
+        match self.kind {
+            EntryKind::File { size, .. } => size,
+            _ => 0,
+        }
+    }
+}

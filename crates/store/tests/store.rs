@@ -1,0 +1,270 @@
+//! A store gives back what was put in, and nothing else.
+
+use hostwright_model::image::{Entry, EntryKind, TreeSource};
+use hostwright_store::{AddOptions, DirSource, FetchedImage, HttpSource, Store, StoreError, fetch};
+use proptest::prelude::*;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+const QUIET: &(dyn Fn(u64, u64) + Sync) = &|_, _| {};
+
+struct Fixture {
+    _dir: TempDir,
+    tree: PathBuf,
+    store_dir: PathBuf,
+    store: Store,
+}
+
+fn fixture() -> Fixture {
+    let dir = TempDir::new().expect("tempdir");
+    let tree = dir.path().join("tree");
+    fs::create_dir(&tree).expect("mkdir");
+    let store_dir = dir.path().join("store");
+    let store = Store::open(&store_dir).expect("store");
+    Fixture { _dir: dir, tree, store_dir, store }
+}
+
+/// Bytes that do not compress, so that frames are as long as they look.
+fn noise(length: usize, seed: u8) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    blake3::Hasher::new().update(&[seed]).finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+/// A tree with every kind of entry, files that share frames and one that spans several.
+fn fill(tree: &Path) {
+    let dir = tree.join("etc/deep");
+    fs::create_dir_all(&dir).expect("mkdir");
+    fs::create_dir(tree.join("proc")).expect("mkdir");
+    fs::write(tree.join("proc/cpuinfo"), "not part of an image").expect("write");
+    fs::write(tree.join("etc/empty"), "").expect("write");
+    fs::write(tree.join("etc/hostname"), "demohost\n").expect("write");
+    fs::write(tree.join("etc/same"), "demohost\n").expect("write");
+    fs::write(dir.join("large"), noise(3_500_000, 1)).expect("write");
+    fs::set_permissions(dir.join("large"), fs::Permissions::from_mode(0o4755)).expect("chmod");
+    fs::hard_link(tree.join("etc/hostname"), tree.join("etc/z-link")).expect("link");
+    symlink("../proc/self/mounts", tree.join("etc/mtab")).expect("symlink");
+    xattr::set(dir.join("large"), "user.note", b"kept\0bytes").expect("xattr");
+    let fifo = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, tree.join("fifo"), fifo, 0o600.into(), 0).expect("mknod");
+}
+
+fn options() -> AddOptions {
+    AddOptions { empty_dirs: vec!["proc".to_owned()], ..AddOptions::default() }
+}
+
+fn content(image: &FetchedImage, path: &str) -> std::io::Result<Vec<u8>> {
+    let entry = image.entries().iter().find(|e| e.path == path).expect("entry");
+    let mut bytes = Vec::new();
+    image.open(entry)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn files(image: &FetchedImage) -> impl Iterator<Item = &Entry> {
+    image.entries().iter().filter(|e| matches!(e.kind, EntryKind::File { .. }))
+}
+
+#[test]
+fn every_kind_of_entry_comes_back() {
+    let f = fixture();
+    fill(&f.tree);
+    let added = f.store.add_tree(&f.tree, "demo", &options(), QUIET).expect("add");
+    assert_eq!(f.store.list().expect("list"), [added.clone()]);
+    let image = f.store.image(added.manifest).expect("image");
+    for entry in files(&image) {
+        let on_disk = fs::read(f.tree.join(&entry.path)).expect("read");
+        assert_eq!(content(&image, &entry.path).expect("content"), on_disk, "{}", entry.path);
+    }
+    let kind = |path: &str| {
+        let entry = image.entries().iter().find(|e| e.path == path);
+        entry.unwrap_or_else(|| panic!("{path} is missing")).kind.clone()
+    };
+    assert_eq!(kind("etc/z-link"), EntryKind::Hardlink { target: "etc/hostname".to_owned() });
+    assert_eq!(kind("etc/mtab"), EntryKind::Symlink { target: "../proc/self/mounts".to_owned() });
+    assert_eq!(kind("fifo"), EntryKind::Fifo);
+    assert!(image.entries().iter().all(|e| e.path != "proc/cpuinfo"), "proc was not emptied");
+    let large = image.entries().iter().find(|e| e.path == "etc/deep/large").expect("large");
+    assert_eq!(large.mode, 0o4755);
+    assert_eq!(large.xattrs["user.note"], b"kept\0bytes");
+    let report = f.store.verify("demo", QUIET).expect("verify");
+    assert_eq!((report.files, report.content_bytes), (4, 3_500_018));
+}
+
+#[test]
+fn a_second_image_stores_only_what_is_new() {
+    let f = fixture();
+    fill(&f.tree);
+    f.store.add_tree(&f.tree, "one", &options(), QUIET).expect("add");
+    let packs = || fs::read_dir(f.store_dir.join("packs")).expect("packs").count();
+    assert_eq!(packs(), 1);
+    f.store.add_tree(&f.tree, "same", &options(), QUIET).expect("add");
+    assert_eq!(packs(), 1, "an equal tree added a pack");
+    fs::write(f.tree.join("etc/new"), noise(10, 7)).expect("write");
+    let two = f.store.add_tree(&f.tree, "two", &options(), QUIET).expect("add");
+    assert_eq!(packs(), 2);
+    let image = f.store.image(two.manifest).expect("image");
+    assert_eq!(content(&image, "etc/new").expect("content"), noise(10, 7));
+    // The third image takes frames of the same pack by way of two manifests that know other parts.
+    fs::remove_file(f.tree.join("etc/hostname")).expect("rm");
+    fs::remove_file(f.tree.join("etc/z-link")).expect("rm");
+    fs::remove_file(f.tree.join("etc/same")).expect("rm");
+    f.store.add_tree(&f.tree, "three", &options(), QUIET).expect("add");
+    fs::write(f.tree.join("etc/back"), "demohost\n").expect("write");
+    let four = f.store.add_tree(&f.tree, "four", &options(), QUIET).expect("add");
+    assert_eq!(packs(), 2);
+    let image = f.store.image(four.manifest).expect("image");
+    assert_eq!(content(&image, "etc/back").expect("content"), b"demohost\n");
+    assert_eq!(content(&image, "etc/deep/large").expect("content"), noise(3_500_000, 1));
+}
+
+/// Answers GET requests for files below `root`, with single ranges; the first answers are cut short.
+fn serve(root: PathBuf, cut_short: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = listener.local_addr().expect("address");
+    let left = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(cut_short));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (root, left) = (root.clone(), left.clone());
+            std::thread::spawn(move || answer(stream.expect("stream"), &root, &left));
+        }
+    });
+    format!("http://{address}")
+}
+
+fn answer(
+    mut stream: std::net::TcpStream,
+    root: &Path,
+    cut_short: &std::sync::atomic::AtomicUsize,
+) -> Option<()> {
+    let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
+    loop {
+        let request = lines.next()?.ok()?;
+        let path = request.split(' ').nth(1)?.trim_start_matches('/').to_owned();
+        let headers: Vec<String> =
+            lines.by_ref().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+        let Ok(bytes) = fs::read(root.join(path)) else {
+            stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").ok()?;
+            continue;
+        };
+        let range = headers
+            .iter()
+            .find_map(|h| h.to_lowercase().strip_prefix("range: bytes=").map(str::to_owned));
+        let (status, part) = match range.as_deref().and_then(|r| r.split_once('-')) {
+            Some((from, to)) => {
+                let (from, to): (usize, usize) = (from.parse().ok()?, to.parse().ok()?);
+                ("206 Partial Content", bytes.get(from..=to)?.to_vec())
+            }
+            None => ("200 OK", bytes),
+        };
+        write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", part.len()).ok()?;
+        let broken = cut_short
+            .fetch_update(
+                std::sync::atomic::Ordering::SeqCst,
+                std::sync::atomic::Ordering::SeqCst,
+                |n| n.checked_sub(1),
+            )
+            .is_ok();
+        let sent = if broken { part.len() / 2 } else { part.len() };
+        stream.write_all(&part[..sent]).ok()?;
+        if broken {
+            return None;
+        }
+    }
+}
+
+#[test]
+fn an_image_arrives_over_http_in_spite_of_broken_connections() {
+    let f = fixture();
+    fill(&f.tree);
+    let added = f.store.add_tree(&f.tree, "demo", &options(), QUIET).expect("add");
+    let source = HttpSource::new(serve(f.store_dir.clone(), 2));
+    let cache = TempDir::new().expect("tempdir");
+    let image = fetch(&source, added.manifest, cache.path(), QUIET).expect("fetch");
+    assert_eq!(content(&image, "etc/deep/large").expect("content"), noise(3_500_000, 1));
+    assert_eq!(content(&image, "etc/empty").expect("content"), b"");
+    // Everything is in the cache now: the store may go away.
+    fs::remove_dir_all(f.store_dir.join("packs")).expect("rm");
+    fetch(&DirSource::new(&f.store_dir), added.manifest, cache.path(), QUIET).expect("resume");
+}
+
+#[test]
+fn damage_is_found_and_named_before_anything_is_used() {
+    let damages: [(&str, fn(&Path)); 5] = [
+        ("packs", |file| flip(file, 1000)),
+        ("packs", |file| {
+            fs::write(file, fs::read(file).expect("read").split_off(4096)).expect("write")
+        }),
+        ("packs", |file| fs::remove_file(file).expect("rm")),
+        ("manifests", |file| flip(file, 40)),
+        ("manifests", |file| fs::remove_file(file).expect("rm")),
+    ];
+    for (i, (dir, damage)) in damages.iter().enumerate() {
+        let f = fixture();
+        fill(&f.tree);
+        let added = f.store.add_tree(&f.tree, "demo", &options(), QUIET).expect("add");
+        let victim =
+            fs::read_dir(f.store_dir.join(dir)).expect("dir").next().expect("one").expect("entry");
+        damage(&victim.path());
+        let cache = TempDir::new().expect("tempdir");
+        let source = DirSource::new(&f.store_dir);
+        let fetched = fetch(&source, added.manifest, cache.path(), QUIET).err();
+        let verified = f.store.verify("demo", QUIET).err();
+        for error in [fetched, verified] {
+            let error = error.unwrap_or_else(|| panic!("damage {i} to {dir} was not found"));
+            let named = error.to_string().starts_with(&format!("{dir}/"));
+            assert!(named, "damage {i}: {error}");
+            assert!(error.to_string().contains("add the image again"), "no cure in: {error}");
+        }
+    }
+}
+
+fn flip(file: &Path, at: usize) {
+    let mut bytes = fs::read(file).expect("read");
+    bytes[at] ^= 1;
+    fs::write(file, bytes).expect("write");
+}
+
+#[test]
+fn names_that_cannot_be_files_are_refused() {
+    let f = fixture();
+    for name in ["", "../x", "a/b", ".hidden", "a b"] {
+        let error = f.store.add_tree(&f.tree, name, &options(), QUIET).expect_err(name);
+        assert!(matches!(error, StoreError::BadName { .. }), "{name}: {error}");
+    }
+    let error = f.store.resolve("nosuch").expect_err("unknown");
+    assert!(matches!(error, StoreError::UnknownImage { .. }), "{error}");
+}
+
+#[test]
+fn a_name_that_is_not_utf8_is_refused() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let f = fixture();
+    fs::write(f.tree.join(std::ffi::OsStr::from_bytes(b"caf\xe9")), "").expect("write");
+    let error = f.store.add_tree(&f.tree, "demo", &options(), QUIET).expect_err("latin1");
+    assert!(matches!(error, StoreError::NotUtf8 { .. }), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Whatever the sizes, every file comes back, and a second add changes nothing.
+    #[test]
+    fn any_sizes_round_trip(sizes in prop::collection::vec(0usize..2_500_000, 1..12)) {
+        let f = fixture();
+        for (i, size) in sizes.iter().enumerate() {
+            fs::write(f.tree.join(format!("{i:02}")), noise(*size, i as u8)).expect("write");
+        }
+        let added = f.store.add_tree(&f.tree, "demo", &options(), QUIET).expect("add");
+        let again = f.store.add_tree(&f.tree, "demo", &options(), QUIET).expect("add");
+        prop_assert_eq!(added.manifest, again.manifest);
+        let image = f.store.image(added.manifest).expect("image");
+        for (i, size) in sizes.iter().enumerate() {
+            let bytes = content(&image, &format!("{i:02}")).expect("content");
+            prop_assert!(bytes == noise(*size, i as u8), "file {} of {} bytes", i, size);
+        }
+    }
+}
