@@ -1,1 +1,74 @@
-fn main() {}
+//! Keeps the house in order: walls, tidiness, generated files, CI, comparisons with peers.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool for developers talks to them"
+)]
+
+mod agent;
+mod ci;
+mod clippy_config;
+mod tidy;
+mod walls;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Keeps the house in order.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Build the static agent into target/static and hold it against its limits.
+    Agent,
+    /// Who may use whom; what the agent may contain.
+    Walls,
+    /// Lengths of files, opening sentences, words that say nothing.
+    Tidy,
+    /// Write what is made from the sources: the clippy.toml of each crate.
+    Generate {
+        /// Change nothing; fail if something is out of date.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Everything that must hold before a change lands, in the order of its cost.
+    Ci {
+        /// Leave the lab's machines out.
+        #[arg(long)]
+        no_lab: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Args::parse().verb, &workspace_root()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Not the backtrace that anyhow's Debug would add: what is wrong is in the words.
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: Verb, root: &Path) -> Result<()> {
+    match verb {
+        Verb::Agent => agent::build(root).map(|built| println!("{}", built.display())),
+        Verb::Walls => walls::check(root),
+        Verb::Tidy => tidy::check(root),
+        Verb::Generate { check } => clippy_config::generate(root, check),
+        Verb::Ci { no_lab } => ci::run(root, no_lab),
+    }
+}
+
+/// The directory of the workspace's Cargo.toml.
+fn workspace_root() -> PathBuf {
+    let manifest_dir = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    manifest_dir.parent().map(PathBuf::from).unwrap_or(manifest_dir)
+}
