@@ -10,6 +10,7 @@ use std::net::Ipv4Addr;
 
 /// A machine as an operator describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MachineSpec {
     /// Its name, and its host name.
@@ -18,6 +19,7 @@ pub struct MachineSpec {
     pub macs: Vec<MacAddr>,
     /// The address it always gets; without one it gets one of the pool.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub address: Option<Ipv4Addr>,
     /// Classes beside those that the space's class scripts give.
     #[serde(default)]
@@ -34,6 +36,7 @@ pub struct MachineSpec {
 
 /// A machine as the server sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Machine {
     /// What the operator said.
     #[serde(flatten)]
@@ -48,6 +51,7 @@ pub struct Machine {
 
 /// What a machine boots when it asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum NextBoot {
     /// Its own disk.
@@ -58,6 +62,7 @@ pub enum NextBoot {
 
 /// A machine that asked for an address or a boot file and is not one of ours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UnknownMachine {
     /// Its address.
     pub mac: MacAddr,
@@ -69,6 +74,7 @@ pub struct UnknownMachine {
 
 /// How far a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RunState {
     /// Asked for; the machine has not booted yet.
@@ -94,6 +100,7 @@ impl RunState {
 
 /// One installation of one machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Run {
     /// Its id.
     pub id: RunId,
@@ -117,6 +124,7 @@ pub struct Run {
 
 /// A file to fetch, pinned by its digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Blob {
     /// Path on the boot server, `/files/…`.
     pub path: String,
@@ -126,8 +134,11 @@ pub struct Blob {
     pub size_bytes: u64,
 }
 
-/// What an agent is told to do. `GET /api/v1/agent/order`, with the run's token.
+/// What an agent is told to do. `GET /api/v1/agent/order?start=…`, with the run's
+/// token; `start` is a word that is new at each start of the agent, so that asking again after a
+/// lost answer is not a new attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Order {
     /// The run.
     pub run: RunId,
@@ -153,6 +164,7 @@ pub struct Order {
 
 /// Events from an agent. `POST /api/v1/agent/events`. Sending a batch again does no harm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EventBatch {
     /// Which start of the agent they belong to.
     pub attempt: u32,
@@ -162,6 +174,7 @@ pub struct EventBatch {
 
 /// The server's answer to a batch, once it is safely stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EventAck {
     /// Everything up to this sequence number is stored.
     pub last_seq: u64,
@@ -169,6 +182,7 @@ pub struct EventAck {
 
 /// A stored event, as readers get it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StoredEvent {
     /// Number in the server's log, from 1; `since=` counts in it.
     pub id: u64,
@@ -183,6 +197,7 @@ pub struct StoredEvent {
 
 /// The body of every answer with an error status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ApiError {
     /// Stable kebab-case name.
     pub code: String,
@@ -190,4 +205,14 @@ pub struct ApiError {
     pub message: String,
     /// What to do.
     pub cure: String,
+}
+
+/// The answer to `GET /api/v1/health`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Health {
+    /// Version of the server.
+    pub version: String,
+    /// Runs that are armed, booting or running.
+    pub open_runs: u64,
 }

@@ -7,7 +7,9 @@ use std::str::FromStr;
 /// One class. Any text without blanks, `/` or control characters: FAI documents upper case but
 /// accepts more, and host names are classes too.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(feature = "openapi", schema(value_type = String))]
 pub struct ClassName(String);
 
 /// Why a text is not a [`ClassName`].
@@ -67,6 +69,7 @@ impl fmt::Display for ClassName {
 ///
 /// FAI keeps duplicates and then runs hooks and scripts twice; here the first mention counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct ClassList(Vec<ClassName>);
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// One thing that happened in a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Event {
     /// Number in the run, from 1, without gaps. A resumed run goes on counting.
     pub seq: u64,
@@ -20,6 +21,7 @@ pub struct Event {
 
 /// Which stream a line of output came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Stream {
     /// Standard output.
@@ -30,6 +32,7 @@ pub enum Stream {
 
 /// What happened. Readers treat kinds they do not know as [`EventBody::Unknown`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum EventBody {
     /// The agent is up and has asked for its order.

@@ -8,6 +8,7 @@ pub const FACTS_VERSION: u32 = 1;
 
 /// A machine as observed at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Facts {
     /// [`FACTS_VERSION`] of the program that made them.
     pub version: u32,
@@ -31,6 +32,7 @@ pub struct Facts {
 
 /// How firmware starts an operating system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Firmware {
     /// PC BIOS, or UEFI's emulation of it.
@@ -41,6 +43,7 @@ pub enum Firmware {
 
 /// A whole disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Disk {
     /// Kernel name, `vda`.
     pub name: String,
@@ -72,6 +75,7 @@ impl Disk {
 
 /// A network interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Nic {
     /// Kernel name, `eth0`.
     pub name: String,
@@ -89,6 +93,7 @@ pub struct Nic {
 
 /// Identification from SMBIOS, where there is one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Dmi {
     /// System manufacturer.
     pub vendor: Option<String>,

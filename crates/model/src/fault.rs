@@ -5,6 +5,7 @@ use std::fmt;
 
 /// Who must act on a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
     /// The author of the config space or configuration file.
@@ -21,6 +22,7 @@ pub enum FaultKind {
 
 /// One failure, in a form that can be shown, stored and searched for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Fault {
     /// Who must act.
     pub kind: FaultKind,

@@ -8,6 +8,7 @@ use std::io::{self, Read};
 
 /// An image, pinned by the digest of its manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ImageRef {
     /// The name under which it was asked for.
     pub name: String,
@@ -21,6 +22,7 @@ pub struct ImageRef {
 
 /// What an image was built from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ImageOrigin {
     /// Classes whose packages, files and scripts are in it.
     pub classes: ClassList,

@@ -22,6 +22,7 @@ pub mod image;
 pub mod package;
 pub mod phase;
 pub mod plan;
+pub mod progress;
 pub mod size;
 pub mod storage;
 pub mod vars;

@@ -9,6 +9,7 @@ macro_rules! phases {
         /// A task of FAI, in the order in which tasks run.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "lowercase")]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         pub enum Phase {
             $($(#[$doc])* $variant,)*
         }

@@ -61,7 +61,8 @@ impl FromStr for ByteSize {
 impl fmt::Display for ByteSize {
     /// Exact: the largest binary unit that divides the size. For people see [`ByteSize::rounded`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let exact = UNITS[..4].iter().find(|(_, factor)| self.0 > 0 && self.0.is_multiple_of(*factor));
+        let exact =
+            UNITS[..4].iter().find(|(_, factor)| self.0 > 0 && self.0.is_multiple_of(*factor));
         match exact {
             Some((name, factor)) => write!(f, "{}{name}", self.0 / factor),
             None => write!(f, "{}B", self.0),
