@@ -7,7 +7,11 @@
 //! Four implementations: the real machine, a simulated one that can crash at any operation, one
 //! that reads but only records writes, and one that injects faults into any other.
 
+pub mod boot;
 pub mod command;
+pub mod metadata;
+
+pub mod real;
 
 pub use command::{Command, Output, Tool};
 

@@ -1,0 +1,81 @@
+//! Processes as PID 1 sees them: it starts few, waits for all, and ends the machine.
+
+use super::{failed, failed_io};
+use crate::HostError;
+use rustix::process::{WaitOptions, wait};
+use std::fs::{File, OpenOptions};
+use std::process::{Command, Stdio};
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its id.
+    pub pid: u32,
+    /// Exit status; 128 plus the signal's number if one ended it.
+    pub status: i32,
+}
+
+/// How the machine goes down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Power {
+    /// Through the firmware.
+    Reboot,
+    /// Off.
+    Off,
+}
+
+/// Starts a program with the standard streams of this one. Its id; [`wait_any`] tells its end.
+pub fn start(program: &str, args: &[&str]) -> Result<u32, HostError> {
+    let child = Command::new(program).args(args).spawn();
+    child.map(|child| child.id()).map_err(failed_io("start", program))
+}
+
+/// Starts a program on a terminal.
+pub fn start_on(terminal: &str, program: &str, args: &[&str]) -> Result<u32, HostError> {
+    let open = || OpenOptions::new().read(true).write(true).open(terminal);
+    let stream = || open().map_err(failed_io("open", terminal));
+    let mut command = Command::new(program);
+    command.args(args).stdin(stream()?).stdout(stream()?).stderr(stream()?);
+    command.spawn().map(|child| child.id()).map_err(failed_io("start", program))
+}
+
+/// Starts a program that shows nothing and reads nothing, with its output in a file.
+pub fn start_logged(program: &str, args: &[&str], log: &str) -> Result<u32, HostError> {
+    let file = File::create(log).map_err(failed_io("write", log))?;
+    let again = file.try_clone().map_err(failed_io("write", log))?;
+    let mut command = Command::new(program);
+    command.args(args).stdin(Stdio::null()).stdout(file).stderr(again);
+    command.spawn().map(|child| child.id()).map_err(failed_io("start", program))
+}
+
+/// Waits for any child to end, own or inherited; `None` if there is none left.
+pub fn wait_any() -> Option<Ended> {
+    loop {
+        match wait(WaitOptions::empty()) {
+            Ok(Some((pid, status))) => {
+                let signal = status.terminating_signal().map(|signal| 128 + signal);
+                let Some(status) = status.exit_status().or(signal) else { continue };
+                return Some(Ended { pid: pid.as_raw_nonzero().get().unsigned_abs(), status });
+            }
+            Ok(None) | Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Writes everything to the disks and ends the machine. Returns only if the kernel refuses.
+pub fn power(how: Power) -> Result<(), HostError> {
+    use rustix::system::{RebootCommand, reboot};
+    rustix::fs::sync();
+    let command = match how {
+        Power::Reboot => RebootCommand::Restart,
+        Power::Off => RebootCommand::PowerOff,
+    };
+    reboot(command).map_err(failed("end", "the machine"))
+}
+
+/// Milliseconds since the kernel started.
+pub fn uptime_ms() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    now.tv_sec.unsigned_abs() * 1000 + now.tv_nsec.unsigned_abs() / 1_000_000
+}
