@@ -25,4 +25,5 @@ pub mod plan;
 pub mod progress;
 pub mod size;
 pub mod storage;
+mod title;
 pub mod vars;

@@ -233,6 +233,9 @@ pub enum Action {
     },
     /// Mount pseudo file systems, forbid services, bring the base system up to date.
     UpdateBase,
+    /// Mount pseudo file systems below the target, so that programs run in it; for an image, which
+    /// needs nothing else of [`Action::UpdateBase`].
+    MountPseudo,
     /// One call of the package manager.
     Packages {
         /// What it is called with.
@@ -272,8 +275,19 @@ pub struct PackageSources {
     pub suite: String,
     /// Archive mirror, `http://…/debian`.
     pub mirror: String,
+    /// Parts of the archive, `main`.
+    pub components: Vec<String>,
     /// Archive with security updates, where the space names one.
-    pub security: Option<String>,
+    pub security: Option<SecuritySource>,
+}
+
+/// An archive with security updates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecuritySource {
+    /// Suite, `bookworm-security`.
+    pub suite: String,
+    /// Archive, `http://…/debian-security`.
+    pub mirror: String,
 }
 
 /// What a stage of user code said before its barrier.

@@ -1,0 +1,106 @@
+//! What a step does, in words for people.
+
+use crate::facts::Disk;
+use crate::package::{PackageAction, PackageGroup};
+use crate::plan::Action;
+use crate::size::ByteSize;
+use crate::storage::{DiskLayout, TableKind, Volume};
+
+impl Action {
+    /// One line without a full stop: `make ext4 on /dev/vda1 for /`.
+    pub fn title(&self) -> String {
+        match self {
+            Self::Hook { path, sourced: true } => format!("source {path}"),
+            Self::Hook { path, sourced: false } => format!("run {path}"),
+            Self::Subroutines { path } => format!("source {path}"),
+            Self::ClassScript { path, sourced: true } => format!("source {path} for classes"),
+            Self::ClassScript { path, sourced: false } => format!("run {path} for classes"),
+            Self::SourceVars { path } => format!("read variables from {path}"),
+            Self::FetchImage { image } => {
+                let size = ByteSize(image.content_bytes).rounded();
+                format!("fetch and verify image {} ({size})", image.name)
+            }
+            Self::ConfirmDisks { disks } => confirm_disks(disks),
+            Self::PartitionTable { disk } => partition_table(disk),
+            Self::VolumeGroup { group } => {
+                let devices = group.physical_volumes.join(", ");
+                format!("make volume group {} on {devices}", group.name)
+            }
+            Self::LogicalVolume { volume, .. } => {
+                let size = ByteSize(volume.size_bytes).rounded();
+                format!("make logical volume {} of {size}", volume.device)
+            }
+            Self::Format { volume } => format_volume(volume),
+            Self::StorageFiles { .. } => "write fstab and disk_var.sh".to_owned(),
+            Self::Mount { volume } => {
+                let point = volume.mount_point.as_deref().unwrap_or("-");
+                format!("mount {} as {point} of the target", volume.device)
+            }
+            Self::SwapOn { device } => format!("use swap area {device}"),
+            Self::LayImage { image } => format!("lay image {} down", image.name),
+            Self::BaseFile { path } => format!("unpack base system {path}"),
+            Self::Debootstrap { suite, mirror, .. } => {
+                format!("make base system {suite} from {mirror}")
+            }
+            Self::InstallFstab => "put fstab into the target".to_owned(),
+            Self::Debconf { path } => format!("preseed debconf from {path}"),
+            Self::Repository { .. } => {
+                "write resolv.conf, hosts, package sources and keys".to_owned()
+            }
+            Self::UpdateBase => "bring the base system up to date".to_owned(),
+            Self::MountPseudo => "mount proc, sys and dev below the target".to_owned(),
+            Self::Packages { group } => packages(group),
+            Self::SettlePackages => "configure pending packages, drop downloads".to_owned(),
+            Self::Script { path } | Self::Test { path } => format!("run {path}"),
+            Self::Personalise { hostname, nic: Some(nic) } => {
+                format!("personalise as {hostname} with DHCP on {nic}")
+            }
+            Self::Personalise { hostname, nic: None } => format!("personalise as {hostname}"),
+            Self::Finish => "take back what was only for the installation".to_owned(),
+            Self::SaveLogs => "save the logs into the target".to_owned(),
+            Self::UnmountTarget => "unmount everything below the target".to_owned(),
+        }
+    }
+}
+
+fn confirm_disks(disks: &[Disk]) -> String {
+    let names: Vec<String> = disks.iter().map(Disk::path).collect();
+    match names.as_slice() {
+        [one] => format!("confirm that {one} is the disk that was planned for"),
+        several => {
+            format!("confirm that {} are the disks that were planned for", several.join(", "))
+        }
+    }
+}
+
+fn partition_table(disk: &DiskLayout) -> String {
+    let kind = match disk.table {
+        TableKind::Msdos => "msdos",
+        TableKind::Gpt => "gpt",
+        TableKind::GptBios => "gpt-bios",
+    };
+    let (count, device) = (disk.partitions.len(), &disk.device);
+    let plural = if count == 1 { "" } else { "s" };
+    format!("write {kind} partition table with {count} partition{plural} to {device}")
+}
+
+fn format_volume(volume: &Volume) -> String {
+    let kind = volume.file_system.as_deref().unwrap_or("nothing");
+    match &volume.mount_point {
+        Some(point) => format!("make {kind} on {} for {point}", volume.device),
+        None => format!("make {kind} on {}", volume.device),
+    }
+}
+
+fn packages(group: &PackageGroup) -> String {
+    let (verb, note) = match group.action {
+        PackageAction::Install => ("install", ""),
+        PackageAction::InstallNorec => ("install", " without recommended ones"),
+        PackageAction::Remove => ("remove", ""),
+    };
+    let release = group.release.as_ref().map(|name| format!(" from {name}")).unwrap_or_default();
+    match group.names.as_slice() {
+        [one] => format!("{verb} package {one}{release}{note}"),
+        names => format!("{verb} {} packages{release}{note}", names.len()),
+    }
+}
