@@ -1,0 +1,1 @@
+//! The disk_config language and its size solver.
