@@ -19,6 +19,7 @@ pub mod facts;
 pub mod fault;
 pub mod ids;
 pub mod image;
+pub mod installer;
 pub mod package;
 pub mod phase;
 pub mod plan;
