@@ -5,8 +5,15 @@
 //! its HTTP API. It never links what it tests, and no shipping crate but `cli` uses it. Read
 //! [`machine::Machine`] first, then [`network::Network`].
 
+pub mod bench;
+pub mod demo;
 pub mod machine;
 pub mod namespace;
 pub mod network;
+pub mod parts;
 pub mod process;
 pub mod qmp;
+pub mod scenario;
+pub mod server;
+pub mod verify;
+pub mod watch;

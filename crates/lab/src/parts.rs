@@ -1,0 +1,114 @@
+//! What every scenario needs and nobody wants to make twice: the config space, the installer and the
+//! images. All are made by the product's own verbs, and kept in the lab's directory.
+
+use crate::process::{bound, tail};
+use anyhow::{Context as _, Result, bail};
+use hostwright_model::facts::Firmware;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// FAI's example space, where Debian's package fai-doc puts it.
+const SIMPLE: &str = "/usr/share/doc/fai-doc/examples/simple";
+/// Host name of the machine; the space's class scripts know it.
+pub const HOST: &str = "demohost";
+
+/// Where the product is and where the lab keeps its things.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The `hostwright` program.
+    pub program: PathBuf,
+    /// The static agent.
+    pub agent: PathBuf,
+    /// The lab's directory; made if it is not there.
+    pub dir: PathBuf,
+    /// True to show what the verbs print, false to keep it in `LOG`.
+    pub show: bool,
+}
+
+impl Parts {
+    /// The config space, unpacked and unchanged.
+    pub fn space(&self) -> Result<PathBuf> {
+        let space = self.dir.join("space");
+        if space.exists() {
+            fs::remove_dir_all(&space)?;
+        }
+        fs::create_dir_all(&self.dir)?;
+        if !Path::new(SIMPLE).exists() {
+            bail!("{SIMPLE} is missing; install Debian's package fai-doc");
+        }
+        let copied = Command::new("cp").arg("-a").arg(SIMPLE).arg(&space).status()?;
+        if !copied.success() {
+            bail!("cannot copy {SIMPLE} to {}", space.display());
+        }
+        Ok(space)
+    }
+
+    /// Kernel, initramfs and tools image. Quick if nothing changed.
+    pub fn installer(&self) -> Result<PathBuf> {
+        let out = self.dir.join("installer");
+        let (agent, out_text) = (self.agent.display(), out.display());
+        self.verb("installer", &format!("installer build --agent {agent} --out {out_text}"))?;
+        Ok(out)
+    }
+
+    /// The image store.
+    pub fn store(&self) -> PathBuf {
+        self.dir.join("store")
+    }
+
+    /// Name of the image for one kind of firmware.
+    pub fn image_name(firmware: Firmware) -> &'static str {
+        match firmware {
+            Firmware::Bios => "demohost-bios",
+            Firmware::Uefi => "demohost-uefi",
+        }
+    }
+
+    /// Builds the image of the machine unless `reuse` and there is one.
+    pub fn image(&self, space: &Path, firmware: Firmware, reuse: bool) -> Result<&'static str> {
+        let name = Self::image_name(firmware);
+        if reuse && self.store().join("refs").join(name).exists() {
+            return Ok(name);
+        }
+        let kind = match firmware {
+            Firmware::Bios => "bios",
+            Firmware::Uefi => "uefi",
+        };
+        let (space, store) = (space.display(), self.store());
+        let cache = self.package_cache();
+        let (store, cache) = (store.display(), cache.display());
+        self.verb(
+            "build",
+            &format!(
+                "build --space {space} --hostname {HOST} --firmware {kind} --store {store} \
+                 --name {name} --package-cache {cache}"
+            ),
+        )?;
+        Ok(name)
+    }
+
+    /// Where downloaded packages are kept.
+    pub fn package_cache(&self) -> PathBuf {
+        self.dir.join("packages")
+    }
+
+    /// Runs a verb of the product to its end.
+    fn verb(&self, name: &str, line: &str) -> Result<()> {
+        let mut words = vec![self.program.display().to_string()];
+        words.extend(line.split_whitespace().map(str::to_owned));
+        let log = self.dir.join(format!("{name}.log"));
+        let mut command = bound(&words);
+        command.stdin(Stdio::null());
+        if !self.show {
+            let out = File::create(&log)?;
+            command.stdout(out.try_clone()?).stderr(out);
+        }
+        let status = command.status().with_context(|| format!("cannot run hostwright {line}"))?;
+        match (status.success(), self.show) {
+            (true, _) => Ok(()),
+            (false, true) => bail!("hostwright {line}: {status}"),
+            (false, false) => bail!("hostwright {line}: {status}\n{}", tail(&log, 30)),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Asks the installed system itself, over ssh, whether it is what the config space promised.
+
+use crate::network::Network;
+use crate::process::bound;
+use anyhow::{Context as _, Result, bail};
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// The account that the example space makes, and the password it documents.
+const USER: &str = "demo";
+const PASSWORD: &str = "fai";
+
+/// What an installed system said of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Its host name.
+    pub hostname: String,
+    /// `PRETTY_NAME` of os-release(5).
+    pub release: String,
+}
+
+/// Waits until the system at `address` answers, and compares it with the space.
+///
+/// The markers are things only the space's own scripts and files can have left: the message of the
+/// day that it copies by class, and the full name of the account that a script of class DEMO makes.
+pub fn installed_system(
+    network: &Network,
+    address: Ipv4Addr,
+    space: &Path,
+    limit: Duration,
+) -> Result<Answer> {
+    let deadline = Instant::now() + limit;
+    let said = loop {
+        match ask(network, address) {
+            Ok(said) => break said,
+            Err(error) if Instant::now() > deadline => {
+                return Err(error).with_context(|| {
+                    format!("the installed system did not answer within {} s", limit.as_secs())
+                });
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(500)),
+        }
+    };
+    let mut parts = said.splitn(4, '\n');
+    let mut next = || parts.next().unwrap_or_default().trim().to_owned();
+    let (hostname, release, account) = (next(), next(), next());
+    let motd = next();
+    if hostname != crate::parts::HOST {
+        bail!("the installed system calls itself '{hostname}'");
+    }
+    if !account.contains("demo user") {
+        bail!("the account that scripts/DEMO/10-misc makes is missing: '{account}'");
+    }
+    let wanted = fs::read_to_string(space.join("files/etc/motd/FAIBASE"))?;
+    if motd != wanted.trim() {
+        bail!("/etc/motd is not the one of class FAIBASE: '{motd}'");
+    }
+    Ok(Answer { hostname, release })
+}
+
+const QUESTION: &str = "hostname; . /etc/os-release; echo \"$PRETTY_NAME\"; \
+                        getent passwd demo; cat /etc/motd";
+
+fn ask(network: &Network, address: Ipv4Addr) -> Result<String> {
+    let login = format!("{USER}@{address}");
+    let options = [
+        "StrictHostKeyChecking=no",
+        "UserKnownHostsFile=/dev/null",
+        "ConnectTimeout=5",
+        "PreferredAuthentications=password",
+        "LogLevel=ERROR",
+    ];
+    let mut words: Vec<String> =
+        ["sshpass", "-p", PASSWORD, "ssh"].into_iter().map(str::to_owned).collect();
+    words.extend(options.iter().flat_map(|option| ["-o".to_owned(), (*option).to_owned()]));
+    words.extend([login, QUESTION.to_owned()]);
+    let output = network.inside().run(move || bound(&words).output())??;
+    if !output.status.success() {
+        bail!("ssh: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
