@@ -16,14 +16,15 @@
 //! ```
 
 pub mod booter;
+mod clock;
 pub mod decide;
 pub mod dhcp;
 pub mod event;
 pub mod files;
 pub mod first_stage;
-// pub mod http;
+pub mod http;
 pub mod script;
-// pub mod tftp;
+pub mod tftp;
 
 pub use booter::{BootRequest, Booter, KnownMachine, Machines};
 pub use decide::{Lease, LeaseState, SharedLeases};
