@@ -1,1 +1,20 @@
-//! Placeholder for the first build.
+//! Makes things that boot: the initramfs, the tools image, and the installer that holds both.
+//!
+//! It never installs anything, and every byte it writes follows from its inputs: the same packages,
+//! the same agent and the same lists give the same files. Read [`InstallerOptions`] and
+//! [`installer::build`] first, then [`cpio::Archive`].
+
+mod archive;
+pub mod cpio;
+mod error;
+pub mod initramfs;
+pub mod installer;
+mod kernel;
+pub mod selection;
+mod stamp;
+mod tools;
+
+pub use archive::Mirror;
+pub use error::MediaError;
+pub use installer::InstallerOptions;
+pub use kernel::Kernel;
