@@ -28,6 +28,7 @@ macro_rules! tools {
 
 tools! {
     AptCache = "apt-cache" in "apt",
+    AptConfig = "apt-config" in "apt",
     AptGet = "apt-get" in "apt",
     Bash = "bash" in "bash",
     Blkid = "blkid" in "util-linux",
@@ -37,6 +38,7 @@ tools! {
     DebconfCopydb = "debconf-copydb" in "debconf",
     DebconfGetSelections = "debconf-get-selections" in "debconf-utils",
     DebconfSetSelections = "debconf-set-selections" in "debconf",
+    Depmod = "depmod" in "kmod",
     Dpkg = "dpkg" in "dpkg",
     DpkgDeb = "dpkg-deb" in "dpkg",
     DpkgDivert = "dpkg-divert" in "dpkg",
@@ -137,6 +139,18 @@ impl Command {
         }
     }
 
+    /// The program and the Debian package that has it, for the message that it is missing.
+    pub fn debian_package(&self) -> (&'static str, &'static str) {
+        let of_suffix = |suffix: &str| {
+            let found = MKFS_PACKAGES.iter().find(|(program, _)| {
+                program.strip_prefix("mkfs.").is_some_and(|known| known == suffix)
+            });
+            found.copied()
+        };
+        let known = self.suffix.as_deref().and_then(of_suffix);
+        known.unwrap_or((self.tool.program(), self.tool.package()))
+    }
+
     /// The call as a line for a shell.
     pub fn to_shell(&self) -> String {
         let mut words: Vec<String> =
@@ -149,6 +163,19 @@ impl Command {
         words.join(" ")
     }
 }
+
+/// What makes file systems of each type, and the Debian package that has it.
+const MKFS_PACKAGES: [(&str, &str); 9] = [
+    ("mkfs.btrfs", "btrfs-progs"),
+    ("mkfs.ext2", "e2fsprogs"),
+    ("mkfs.ext3", "e2fsprogs"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("mkfs.f2fs", "f2fs-tools"),
+    ("mkfs.fat", "dosfstools"),
+    ("mkfs.ntfs", "ntfs-3g"),
+    ("mkfs.vfat", "dosfstools"),
+    ("mkfs.xfs", "xfsprogs"),
+];
 
 /// Quotes a word for a POSIX shell where it needs it.
 pub fn quote(word: &str) -> String {

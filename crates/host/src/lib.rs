@@ -10,7 +10,9 @@
 pub mod boot;
 pub mod command;
 pub mod metadata;
+pub mod namespace;
 
+pub mod probe;
 pub mod real;
 
 pub use command::{Command, Output, Tool};

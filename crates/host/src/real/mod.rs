@@ -1,0 +1,121 @@
+//! The real machine.
+
+mod files;
+mod lines;
+mod mounts;
+mod process;
+mod session;
+mod tree;
+
+pub use process::PATH;
+
+use crate::probe::Probe;
+use crate::{
+    Command, DeviceIds, Host, HostError, MountRequest, OnLine, Output, ShellReply, ShellRequest,
+};
+use hostwright_model::facts::Facts;
+use hostwright_model::image::TreeSource;
+use session::Session;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What a [`RealHost`] is told at its start.
+#[derive(Clone, Debug, Default)]
+pub struct RealOptions {
+    /// Variables for every tool beside the few that it always gets (PATH, LC_ALL, HOME): a proxy,
+    /// for example.
+    pub extra_env: Vec<(String, String)>,
+}
+
+/// The machine that this process runs on.
+#[derive(Default)]
+pub struct RealHost {
+    options: RealOptions,
+    session: Option<Session>,
+}
+
+impl RealHost {
+    /// Touches nothing yet.
+    pub fn new(options: RealOptions) -> Self {
+        Self { options, session: None }
+    }
+}
+
+impl Host for RealHost {
+    fn run(&mut self, command: &Command, on_line: OnLine<'_>) -> Result<Output, HostError> {
+        process::run(command, &self.options.extra_env, on_line)
+    }
+
+    fn shell(
+        &mut self,
+        request: &ShellRequest,
+        on_line: OnLine<'_>,
+    ) -> Result<ShellReply, HostError> {
+        session::talk(&mut self.session, request, on_line)
+    }
+
+    fn read(&mut self, path: &str) -> Result<Option<Vec<u8>>, HostError> {
+        files::read(path)
+    }
+
+    fn write(&mut self, path: &str, content: &[u8], mode: u32) -> Result<(), HostError> {
+        files::write(path, content, mode)
+    }
+
+    fn append(&mut self, path: &str, content: &[u8]) -> Result<(), HostError> {
+        files::append(path, content)
+    }
+
+    fn make_dir(&mut self, path: &str, mode: u32) -> Result<(), HostError> {
+        files::make_dir(path, mode)
+    }
+
+    fn symlink(&mut self, path: &str, target: &str) -> Result<(), HostError> {
+        files::symlink(path, target)
+    }
+
+    fn remove(&mut self, path: &str) -> Result<(), HostError> {
+        files::remove(path)
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> Result<(), HostError> {
+        files::rename(from, to)
+    }
+
+    fn list(&mut self, path: &str) -> Result<Vec<String>, HostError> {
+        files::list(path)
+    }
+
+    fn mount(&mut self, request: &MountRequest) -> Result<(), HostError> {
+        mounts::mount(request)
+    }
+
+    fn unmount(&mut self, path: &str) -> Result<(), HostError> {
+        mounts::unmount(path)
+    }
+
+    fn mounts_below(&mut self, path: &str) -> Result<Vec<String>, HostError> {
+        mounts::mounts_below(path)
+    }
+
+    fn lay_tree(
+        &mut self,
+        root: &str,
+        source: &dyn TreeSource,
+        on_bytes: &mut dyn FnMut(u64),
+    ) -> Result<(), HostError> {
+        tree::lay(root, source, on_bytes)
+    }
+
+    fn facts(&mut self) -> Result<Facts, HostError> {
+        Probe::new("/").facts(&mut |command| self.run(command, &mut |_, _| {}))
+    }
+
+    fn device_ids(&mut self, device: &str) -> Result<DeviceIds, HostError> {
+        crate::probe::device_ids(device, &mut |command| self.run(command, &mut |_, _| {}))
+    }
+
+    fn now_ms(&mut self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+}
