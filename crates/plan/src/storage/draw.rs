@@ -1,0 +1,267 @@
+//! A picture of a layout for terminals: what people look at before they let a disk be wiped.
+
+use super::bar::{Cell, bar};
+use super::layout::holds_data;
+use hostwright_model::size::{ByteSize, MIB};
+use hostwright_model::storage::{
+    DiskLayout, LogicalVolume, Partition, PartitionContent, PartitionKind, StorageLayout,
+    TableKind, Volume, VolumeGroup, Why,
+};
+
+/// Draws every disk as a bar with its partitions, followed by a table of them to the byte; volume
+/// groups come below the disk of their last physical volume. Plain text, about 96 columns wide.
+pub fn draw(layout: &StorageLayout) -> String {
+    let mut lines = Vec::new();
+    for (i, disk) in layout.disks.iter().enumerate() {
+        if i > 0 {
+            lines.push(String::new());
+        }
+        let picture = Picture { layout, heading: &disk.why };
+        picture.disk(disk, &mut lines);
+        for group in &layout.volume_groups {
+            if last_disk(layout, group).is_some_and(|last| last.device == disk.device) {
+                lines.push(String::new());
+                picture.group(group, &mut lines);
+            }
+        }
+    }
+    if layout.disks.is_empty() {
+        lines.push("No disk is partitioned.".to_owned());
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// A gap larger than this is shown as free space; alignment leaves smaller ones.
+const FREE_BYTES: u64 = 8 * MIB;
+
+struct Picture<'a> {
+    layout: &'a StorageLayout,
+    /// What the heading has said already about the reason.
+    heading: &'a Why,
+}
+
+impl Picture<'_> {
+    fn disk(&self, disk: &DiskLayout, lines: &mut Vec<String>) {
+        let table = match disk.table {
+            TableKind::Msdos => "new msdos partition table",
+            TableKind::Gpt => "new GPT",
+            TableKind::GptBios => "new GPT for BIOS machines",
+        };
+        let size = ByteSize(disk.size_bytes).rounded();
+        let device = &disk.device;
+        lines.push(format!("{device}  {size}  {table}: everything on this disk is lost"));
+        lines.push(format!("asked for by {}", disk.why));
+        lines.extend(bar(&self.disk_cells(disk)));
+        let rows = disk.partitions.iter().map(|partition| self.partition_row(disk, partition));
+        lines.extend(table_lines(&PARTITION_COLUMNS, rows.collect()));
+        if disk.partitions.iter().any(|partition| partition.bootable) {
+            lines.push("   * active partition".to_owned());
+        }
+    }
+
+    fn disk_cells(&self, disk: &DiskLayout) -> Vec<Cell> {
+        let extended = disk.partitions.iter().find(|partition| !holds_data(partition));
+        let mut by_place: Vec<_> = disk.partitions.iter().filter(|p| holds_data(p)).collect();
+        by_place.sort_by_key(|partition| partition.start_bytes);
+        let mut cells = Vec::new();
+        let mut next = 0;
+        for partition in by_place {
+            cells.extend(free_cell(partition.start_bytes.saturating_sub(next)));
+            let logical = partition.kind == PartitionKind::Logical;
+            let around = extended.filter(|_| logical);
+            cells.push(Cell {
+                weight: partition.size_bytes(),
+                lines: [
+                    format!("{} {}", partition.number, self.purpose(partition)),
+                    ByteSize(partition.size_bytes()).rounded(),
+                ],
+                bracket: around.map(|extended| format!("{} extended", extended.number)),
+                free: false,
+            });
+            next = partition.end_bytes + 1;
+        }
+        cells.extend(free_cell(disk.size_bytes.saturating_sub(next)));
+        cells
+    }
+
+    fn volume(&self, device: &str) -> Option<&Volume> {
+        self.layout.volumes.iter().find(|volume| volume.device == device)
+    }
+
+    fn group_of(&self, device: &str) -> Option<&VolumeGroup> {
+        let has = |group: &&VolumeGroup| group.physical_volumes.iter().any(|pv| pv == device);
+        self.layout.volume_groups.iter().find(has)
+    }
+
+    /// What a partition is for, in a word or two.
+    fn purpose(&self, partition: &Partition) -> String {
+        if let Some(group) = self.group_of(&partition.device) {
+            return format!("LVM {}", group.name);
+        }
+        match (self.volume(&partition.device), partition.content) {
+            (Some(volume), _) => volume_purpose(volume),
+            (None, PartitionContent::BiosBoot) => "GRUB".to_owned(),
+            (None, _) => "not used".to_owned(),
+        }
+    }
+
+    fn partition_row(&self, disk: &DiskLayout, partition: &Partition) -> Vec<String> {
+        let volume = self.volume(&partition.device);
+        let kind = match (partition.content, partition.kind, disk.table) {
+            (PartitionContent::BiosBoot, ..) => "BIOS boot",
+            (PartitionContent::EfiSystem, ..) => "EFI system",
+            (PartitionContent::Lvm, ..) => "LVM",
+            (_, PartitionKind::Extended, _) => "extended",
+            (_, PartitionKind::Logical, _) => "logical",
+            (_, PartitionKind::Primary, TableKind::Msdos) => "primary",
+            (PartitionContent::Swap, ..) => "swap",
+            (PartitionContent::Fat, ..) => "FAT",
+            _ => "Linux",
+        };
+        let number = partition.number.to_string();
+        vec![
+            if partition.bootable { format!("*{number}") } else { number },
+            partition.device.clone(),
+            partition.start_bytes.to_string(),
+            partition.end_bytes.to_string(),
+            ByteSize(partition.size_bytes()).rounded(),
+            kind.to_owned(),
+            volume.and_then(|volume| volume.file_system.clone()).unwrap_or_default(),
+            match self.group_of(&partition.device) {
+                Some(group) => format!("in {}", group.name),
+                None => volume.map(mounted_at).unwrap_or_default(),
+            },
+            self.why(&partition.why),
+        ]
+    }
+
+    fn group(&self, group: &VolumeGroup, lines: &mut Vec<String>) {
+        let devices = group.physical_volumes.join(", ");
+        let why = self.why(&group.why);
+        lines.push(format!("volume group {}  on {devices}  asked for by {why}", group.name));
+        let mut free = self.group_bytes(group);
+        let mut cells = Vec::new();
+        for volume in &group.logical_volumes {
+            free = free.saturating_sub(volume.size_bytes);
+            cells.push(Cell {
+                weight: volume.size_bytes,
+                lines: [self.logical_purpose(volume), ByteSize(volume.size_bytes).rounded()],
+                bracket: None,
+                free: false,
+            });
+        }
+        // LVM's own needs, and what FAI leaves it for them, are no free space.
+        let leftover = free.saturating_sub(self.group_bytes(group) / 50);
+        cells.extend(free_cell(leftover));
+        lines.extend(bar(&cells));
+        let rows = group.logical_volumes.iter().map(|volume| self.logical_row(volume));
+        lines.extend(table_lines(&LOGICAL_COLUMNS, rows.collect()));
+    }
+
+    fn group_bytes(&self, group: &VolumeGroup) -> u64 {
+        let partitions = self.layout.disks.iter().flat_map(|disk| &disk.partitions);
+        partitions
+            .filter(|partition| group.physical_volumes.contains(&partition.device))
+            .map(Partition::size_bytes)
+            .sum()
+    }
+
+    fn logical_purpose(&self, volume: &LogicalVolume) -> String {
+        let purpose = self.volume(&volume.device).map(volume_purpose);
+        format!("{} {}", volume.name, purpose.unwrap_or_default())
+    }
+
+    fn logical_row(&self, logical: &LogicalVolume) -> Vec<String> {
+        let volume = self.volume(&logical.device);
+        vec![
+            String::new(),
+            logical.device.clone(),
+            logical.size_bytes.to_string(),
+            ByteSize(logical.size_bytes).rounded(),
+            volume.and_then(|volume| volume.file_system.clone()).unwrap_or_default(),
+            volume.map(mounted_at).unwrap_or_default(),
+            self.why(&logical.why),
+        ]
+    }
+
+    /// The reason, without what the heading of the disk says already.
+    fn why(&self, why: &Why) -> String {
+        let same = why.file == self.heading.file && why.class == self.heading.class;
+        match same && why.reason.is_none() && why.line > 0 {
+            true => format!("line {}", why.line),
+            false => why.to_string(),
+        }
+    }
+}
+
+fn volume_purpose(volume: &Volume) -> String {
+    match (&volume.mount_point, volume.file_system.as_deref()) {
+        (Some(path), _) => path.clone(),
+        (None, Some(file_system)) => file_system.to_owned(),
+        (None, None) => "not used".to_owned(),
+    }
+}
+
+fn mounted_at(volume: &Volume) -> String {
+    match (&volume.mount_point, volume.file_system.as_deref()) {
+        (Some(path), _) => path.clone(),
+        (None, Some("swap")) => "swap".to_owned(),
+        (None, _) => "-".to_owned(),
+    }
+}
+
+fn free_cell(bytes: u64) -> Option<Cell> {
+    let lines = ["free".to_owned(), ByteSize(bytes).rounded()];
+    (bytes > FREE_BYTES).then_some(Cell { weight: bytes, lines, bracket: None, free: true })
+}
+
+fn last_disk<'a>(layout: &'a StorageLayout, group: &VolumeGroup) -> Option<&'a DiskLayout> {
+    let holds = |disk: &&DiskLayout| {
+        disk.partitions.iter().any(|partition| group.physical_volumes.contains(&partition.device))
+    };
+    layout.disks.iter().rfind(holds)
+}
+
+/// A heading, and whether its column is of numbers.
+type Column = (&'static str, bool);
+
+const PARTITION_COLUMNS: [Column; 9] = [
+    ("Nr", true),
+    ("Device", false),
+    ("First byte", true),
+    ("Last byte", true),
+    ("Size", true),
+    ("Type", false),
+    ("Format", false),
+    ("Mounted at", false),
+    ("Why", false),
+];
+const LOGICAL_COLUMNS: [Column; 7] = [
+    ("  ", true),
+    ("Device", false),
+    ("Bytes", true),
+    ("Size", true),
+    ("Format", false),
+    ("Mounted at", false),
+    ("Why", false),
+];
+
+fn table_lines(columns: &[Column], rows: Vec<Vec<String>>) -> Vec<String> {
+    let heading = columns.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(heading).chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: Vec<usize> = (0..columns.len()).filter_map(width).collect();
+    let line = |row: &Vec<String>| {
+        let mut line = String::new();
+        for ((text, width), (_, is_number)) in row.iter().zip(&widths).zip(columns) {
+            line.push_str("  ");
+            match is_number {
+                true => line.push_str(&format!("{text:>width$}")),
+                false => line.push_str(&format!("{text:<width$}")),
+            }
+        }
+        line.trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
