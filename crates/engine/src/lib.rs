@@ -1,1 +1,4 @@
 //! Placeholder for the first build.
+
+pub mod shell;
+pub mod tools;
