@@ -1,9 +1,103 @@
-//! Builds the static agent.
+//! Builds the static agent and holds the result against its limits.
+//!
+//! A static glibc program crashes where NSS would load shared objects: the agent's `nss_guard.rs`
+//! keeps NSS out, and this looks whether it did.
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-/// Builds it and returns where it is.
-pub fn build(_root: &Path) -> Result<PathBuf> {
-    bail!("the agent is being written")
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// Stripped; the agent is part of what firmware must load.
+const SIZE_BYTES_MAX: u64 = 9_000_000;
+/// `getrandom` would otherwise look its system call up with dlsym(3), which a static program lacks,
+/// and fall back to /dev/urandom, which is not there before /dev is mounted.
+const RUSTFLAGS: &str = "-Ctarget-feature=+crt-static --cfg getrandom_backend=\"linux_raw\"";
+
+/// Builds `target/static/…/hostwright-agent` and returns its path. Has a target directory of its
+/// own, so that its flags do not make everything else be built again.
+pub fn build(root: &Path) -> Result<PathBuf> {
+    let target_dir = root.join("target/static");
+    // Flags for the target only: with --target, cargo keeps them from build scripts and macros.
+    let status = Command::new("cargo")
+        .args(["build", "--locked", "--profile=agent", "--package=hostwright-agent"])
+        .args(["--bin=hostwright-agent", "--target", TARGET])
+        .env("CARGO_TARGET_DIR", &target_dir)
+        .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", RUSTFLAGS)
+        .env_remove("RUSTFLAGS")
+        .current_dir(root)
+        .status()
+        .context("cargo cannot be started")?;
+    if !status.success() {
+        bail!("the agent does not build");
+    }
+    let binary = target_dir.join(TARGET).join("agent/hostwright-agent");
+    let bytes = std::fs::read(&binary).with_context(|| binary.display().to_string())?;
+    check(&bytes)?;
+    Ok(binary)
+}
+
+/// Every limit that the binary breaks.
+fn check(binary: &[u8]) -> Result<()> {
+    let mut broken = Vec::new();
+    if binary.len() as u64 > SIZE_BYTES_MAX {
+        broken.push(format!("it has {} bytes, {SIZE_BYTES_MAX} are allowed", binary.len()));
+    }
+    match program_headers(binary) {
+        Some(kinds) if kinds.contains(&INTERPRETER) => {
+            broken.push("it asks for a dynamic loader".to_owned());
+        }
+        Some(kinds) if !kinds.contains(&DYNAMIC) => {
+            broken.push("it is not position independent (static-pie)".to_owned());
+        }
+        Some(_) => {}
+        None => broken.push("it is not an ELF program for x86-64".to_owned()),
+    }
+    for text in ["libnss_", "nsswitch.conf"] {
+        if contains(binary, text.as_bytes()) {
+            broken
+                .push(format!("it contains '{text}': something of the C library's NSS is linked"));
+        }
+    }
+    if broken.is_empty() {
+        return Ok(());
+    }
+    bail!("the agent breaks its limits: {}", broken.join("; "))
+}
+
+/// Segment types of the ELF specification, figure 2-2.
+const DYNAMIC: u32 = 2;
+const INTERPRETER: u32 = 3;
+
+/// Types of the segments of a 64-bit little-endian ELF file.
+fn program_headers(elf: &[u8]) -> Option<Vec<u32>> {
+    const MAGIC: &[u8] = b"\x7fELF\x02\x01";
+    let u16_at = |at: usize| Some(u16::from_le_bytes(elf.get(at..at + 2)?.try_into().ok()?));
+    let u32_at = |at: usize| Some(u32::from_le_bytes(elf.get(at..at + 4)?.try_into().ok()?));
+    let offset = u64::from_le_bytes(elf.get(32..40)?.try_into().ok()?);
+    let (offset, size, count) = (usize::try_from(offset).ok()?, u16_at(54)?, u16_at(56)?);
+    let kinds = (0..usize::from(count)).map(|i| u32_at(offset + i * usize::from(size)));
+    elf.starts_with(MAGIC).then(|| kinds.collect()).flatten()
+}
+
+fn contains(bytes: &[u8], text: &[u8]) -> bool {
+    bytes.windows(text.len()).any(|window| window == text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dynamic_program_is_refused() {
+        let error = check(&std::fs::read("/proc/self/exe").expect("Linux")).expect_err("dynamic");
+        assert!(error.to_string().contains("dynamic loader"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_program_is_refused() {
+        let error = check(b"#!/bin/sh\ncat /etc/nsswitch.conf\n").expect_err("a script");
+        assert!(error.to_string().contains("not an ELF"), "{error}");
+        assert!(error.to_string().contains("'nsswitch.conf'"), "{error}");
+    }
 }

@@ -8,6 +8,7 @@
 mod agent;
 mod ci;
 mod clippy_config;
+mod peers;
 mod tidy;
 mod walls;
 
@@ -38,12 +39,22 @@ enum Verb {
         #[arg(long)]
         check: bool,
     },
+    /// The same work by Hostwright and by a peer, side by side.
+    #[command(subcommand)]
+    Peers(Peer),
     /// Everything that must hold before a change lands, in the order of its cost.
     Ci {
         /// Leave the lab's machines out.
         #[arg(long)]
         no_lab: bool,
     },
+}
+
+/// What is compared.
+#[derive(Subcommand)]
+enum Peer {
+    /// The tree of a build with FAI's own of the same classes.
+    FaiTree(peers::fai_tree::Options),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +74,7 @@ fn run(verb: Verb, root: &Path) -> Result<()> {
         Verb::Walls => walls::check(root),
         Verb::Tidy => tidy::check(root),
         Verb::Generate { check } => clippy_config::generate(root, check),
+        Verb::Peers(Peer::FaiTree(options)) => peers::fai_tree::run(root, &options),
         Verb::Ci { no_lab } => ci::run(root, no_lab),
     }
 }

@@ -1,0 +1,4 @@
+//! The same work done by Hostwright and by its peers, side by side.
+
+pub mod fai_tree;
+mod tree;
