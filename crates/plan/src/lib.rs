@@ -3,6 +3,30 @@
 //!
 //! The crate never does I/O of any kind, reads no clock and no environment: who calls it brings
 //! every byte along and gets values back, so the server's preview and the machine's real plan are
-//! the same plan. Read [`storage`] for disk layouts.
+//! the same plan. Read [`ConfigTree`] first, what goes in, then [`resolve()`], what comes out.
+//!
+//! ```
+//! use hostwright_plan::{ConfigTree, TreeFile, check};
+//! let mut tree = ConfigTree::default();
+//! tree.files.insert("class/50-hosts".into(), TreeFile::file("#!/bin/sh\necho FAIBASE\n", false));
+//! let found = check(&tree);
+//! assert!(found.iter().any(|diagnostic| diagnostic.code == "no-run-bit"));
+//! ```
 
+mod check;
+mod check_plan;
+pub mod classes;
+mod finding;
+pub mod packages;
+mod render;
+mod resolve;
+pub mod space;
 pub mod storage;
+mod tree;
+
+pub use check::check;
+pub use check_plan::check_plan;
+pub use render::render;
+pub use resolve::resolve;
+pub use space::{ConfigSpace, parse};
+pub use tree::{ConfigTree, FileKind, TreeFile};

@@ -1,0 +1,331 @@
+//! The second opinion on a plan, by a program that did not make it.
+//!
+//! It walks through the steps as the engine will, keeps account of what exists at each point, and
+//! objects to every step that needs something that is not there or destroys something too early.
+//! It shares no code with `resolve`, so that one mistake has to be made twice to get through.
+
+mod table;
+
+use hostwright_model::diagnostic::{Diagnostic, Severity};
+use hostwright_model::facts::Disk;
+use hostwright_model::ids::{Digest, StepId};
+use hostwright_model::phase::Phase;
+use hostwright_model::plan::{Action, Inputs, Plan, Stage, Step, TargetProfile};
+use hostwright_model::storage::{DiskLayout, LogicalVolume, PartitionKind, Volume, VolumeGroup};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Everything wrong with a plan for these inputs. A plan with objections must not be run.
+pub fn check_plan(plan: &Plan, inputs: &Inputs) -> Vec<Diagnostic> {
+    let mut auditor = Auditor { inputs, found: Vec::new(), state: State::default() };
+    auditor.ids_are_unique(plan);
+    auditor.barriers_stand(plan);
+    for stage in &plan.stages {
+        stage.steps.iter().for_each(|step| auditor.step(stage.phase, step));
+    }
+    if plan.open.is_empty() {
+        auditor.end();
+    }
+    auditor.found
+}
+
+/// What exists after the steps so far.
+#[derive(Default)]
+struct State {
+    /// Images that were fetched.
+    fetched: BTreeSet<Digest>,
+    /// Disks that were confirmed, by device.
+    confirmed: BTreeMap<String, Disk>,
+    /// Block devices that this plan made, with their size.
+    devices: BTreeMap<String, u64>,
+    /// Volume groups, with the bytes that are left in them.
+    groups: BTreeMap<String, u64>,
+    /// Devices that belong to a volume group.
+    members: BTreeSet<String>,
+    /// Devices with a file system or swap area, with its kind.
+    formatted: BTreeMap<String, String>,
+    /// Mount points, `/` first.
+    mounted: Vec<String>,
+    has_storage_files: bool,
+    has_base: bool,
+    has_sources: bool,
+    is_unmounted: bool,
+}
+
+struct Auditor<'a> {
+    inputs: &'a Inputs,
+    found: Vec<Diagnostic>,
+    state: State,
+}
+
+impl Auditor<'_> {
+    fn object(&mut self, code: &str, step: Option<&StepId>, message: impl Into<String>) {
+        let message = match step {
+            Some(step) => format!("step {step}: {}", message.into()),
+            None => message.into(),
+        };
+        self.found.push(Diagnostic {
+            code: code.to_owned(),
+            severity: Severity::Error,
+            message,
+            at: None,
+            cure: "do not run this plan; report it as a defect of Hostwright".to_owned(),
+            source_line: None,
+        });
+    }
+
+    /// Objects unless `holds`.
+    fn demand(&mut self, holds: bool, code: &str, step: &StepId, message: impl Into<String>) {
+        if !holds {
+            self.object(code, Some(step), message);
+        }
+    }
+
+    fn ids_are_unique(&mut self, plan: &Plan) {
+        let mut seen = BTreeSet::new();
+        for (_, step) in plan.steps() {
+            if !seen.insert(&step.id) {
+                self.object("plan-duplicate-id", Some(&step.id), "another step has this id, too");
+            }
+        }
+    }
+
+    /// Phases come in their order, user code is behind barriers, and open ends are, too.
+    fn barriers_stand(&mut self, plan: &Plan) {
+        for pair in plan.stages.windows(2) {
+            if pair[0].phase > pair[1].phase {
+                let message = format!("phase {} comes after {}", pair[1].phase, pair[0].phase);
+                self.object("plan-phase-order", None, message);
+            }
+        }
+        for stage in plan.stages.iter().filter(|stage| !stage.barrier) {
+            if let Some(step) = stage.steps.iter().find(|step| is_user_code(&step.action)) {
+                let message = "user code runs without a barrier behind it";
+                self.object("plan-no-barrier", Some(&step.id), message);
+            }
+        }
+        let ends_at_barrier = plan.stages.last().is_some_and(|stage: &Stage| stage.barrier);
+        if !plan.open.is_empty() && !ends_at_barrier {
+            self.object("plan-no-barrier", None, "the plan is open but does not end at a barrier");
+        }
+    }
+
+    fn is_skipped(&self, phase: Phase) -> bool {
+        let whole = [Phase::Install, Phase::Dirinstall];
+        self.inputs.skips.iter().any(|skip| skip.phase == phase || whole.contains(&skip.phase))
+    }
+
+    fn step(&mut self, phase: Phase, step: &Step) {
+        let (id, has_disks) = (&step.id, self.inputs.target.has_disks());
+        if self.state.is_unmounted {
+            self.object("plan-after-unmount", Some(id), "the target is unmounted already");
+        }
+        if touches_disks(&step.action) {
+            self.demand(has_disks, "plan-writes-disk", id, "the target has no disks");
+            self.demand_image_at_hand(id);
+        }
+        if let (Action::Hook { .. }, true) = (&step.action, phase >= Phase::Partition) {
+            self.demand_image_at_hand(id);
+        }
+        if phase >= Phase::Extrbase && writes_target(&step.action) {
+            let has_root = self.state.mounted.first().is_some_and(|point| point == "/");
+            let trusted = self.is_skipped(Phase::Mountdisks);
+            let message = "nothing is mounted as the root of the target yet";
+            self.demand(!has_disks || has_root || trusted, "plan-no-root", id, message);
+        }
+        self.account(step);
+    }
+
+    /// Nothing may be lost before everything that replaces it is here.
+    fn demand_image_at_hand(&mut self, id: &StepId) {
+        if let TargetProfile::DisksImage { image } = &self.inputs.target {
+            let is_here = self.state.fetched.contains(&image.manifest);
+            let skipped = self.is_skipped(Phase::Install);
+            let message = "disks may be written before the image is fetched";
+            self.demand(is_here || skipped, "plan-image-too-late", id, message);
+        }
+    }
+
+    fn account(&mut self, step: &Step) {
+        let id = &step.id;
+        match &step.action {
+            Action::FetchImage { image } => {
+                self.state.fetched.insert(image.manifest);
+            }
+            Action::ConfirmDisks { disks } => self.confirm(id, disks),
+            Action::PartitionTable { disk } => self.partition(id, disk),
+            Action::VolumeGroup { group } => self.group(id, group),
+            Action::LogicalVolume { group, volume } => self.logical_volume(id, group, volume),
+            Action::Format { volume } => self.format(id, volume),
+            Action::StorageFiles { .. } => self.state.has_storage_files = true,
+            Action::Mount { volume } => self.mount(id, volume),
+            Action::SwapOn { device } => {
+                let is_swap = self.state.formatted.get(device).is_some_and(|kind| kind == "swap");
+                self.demand(is_swap, "plan-no-swap", id, format!("{device} is no swap area"));
+            }
+            Action::LayImage { image } => {
+                let is_here = self.state.fetched.contains(&image.manifest);
+                self.demand(is_here, "plan-image-too-late", id, "the image was not fetched");
+                self.state.has_base = true;
+            }
+            Action::BaseFile { .. } | Action::Debootstrap { .. } => self.state.has_base = true,
+            Action::InstallFstab => {
+                let is_there = self.state.has_storage_files || !self.inputs.target.has_disks();
+                let trusted = self.is_skipped(Phase::Partition);
+                self.demand(is_there || trusted, "plan-no-fstab", id, "no step wrote fstab");
+            }
+            Action::Repository { .. } => {
+                self.demand_base(id);
+                self.state.has_sources = true;
+            }
+            Action::Packages { .. } => {
+                self.demand_base(id);
+                let has_sources = self.state.has_sources || self.is_skipped(Phase::Repository);
+                self.demand(has_sources, "plan-no-sources", id, "no step wrote package sources");
+            }
+            Action::UpdateBase
+            | Action::MountPseudo
+            | Action::Debconf { .. }
+            | Action::SettlePackages
+            | Action::Script { .. }
+            | Action::Test { .. }
+            | Action::Personalise { .. } => self.demand_base(id),
+            Action::UnmountTarget => self.state.is_unmounted = true,
+            Action::Hook { .. }
+            | Action::Subroutines { .. }
+            | Action::ClassScript { .. }
+            | Action::SourceVars { .. }
+            | Action::Finish
+            | Action::SaveLogs => {}
+        }
+    }
+
+    fn demand_base(&mut self, id: &StepId) {
+        let holds = self.state.has_base || self.is_skipped(Phase::Extrbase);
+        self.demand(holds, "plan-no-base", id, "there is no base system in the target yet");
+    }
+
+    fn confirm(&mut self, id: &StepId, disks: &[Disk]) {
+        for disk in disks {
+            let is_known = self.inputs.facts.disks.contains(disk);
+            let message = format!("{} is not a disk of this machine", disk.path());
+            self.demand(is_known, "plan-unknown-disk", id, message);
+            self.state.confirmed.insert(disk.path(), disk.clone());
+        }
+    }
+
+    fn partition(&mut self, id: &StepId, disk: &DiskLayout) {
+        let confirmed = self.state.confirmed.get(&disk.device);
+        let is_same = confirmed.is_some_and(|known| {
+            known.size_bytes == disk.size_bytes && known.sector_bytes == disk.sector_bytes
+        });
+        let message = format!("{} was not confirmed with this size", disk.device);
+        self.demand(is_same, "plan-unconfirmed-disk", id, message);
+        for objection in table::objections(disk) {
+            self.object("plan-bad-table", Some(id), objection);
+        }
+        for partition in disk.partitions.iter().filter(|p| p.kind != PartitionKind::Extended) {
+            let known = self.state.devices.insert(partition.device.clone(), partition.size_bytes());
+            let message = format!("{} is made twice", partition.device);
+            self.demand(known.is_none(), "plan-made-twice", id, message);
+        }
+    }
+
+    fn group(&mut self, id: &StepId, group: &VolumeGroup) {
+        let mut room = 0;
+        for device in &group.physical_volumes {
+            let size = self.state.devices.get(device).copied();
+            let message = format!("{device} was not made in this plan");
+            self.demand(size.is_some(), "plan-no-device", id, message);
+            let is_new = self.state.members.insert(device.clone());
+            self.demand(is_new, "plan-used-twice", id, format!("{device} is in use already"));
+            room += size.unwrap_or_default();
+        }
+        let is_new = self.state.groups.insert(group.name.clone(), room).is_none();
+        self.demand(is_new, "plan-made-twice", id, format!("{} is made twice", group.name));
+    }
+
+    fn logical_volume(&mut self, id: &StepId, group: &str, volume: &LogicalVolume) {
+        let room = self.state.groups.get(group).copied();
+        let message = format!("volume group {group} was not made in this plan");
+        self.demand(room.is_some(), "plan-no-device", id, message);
+        let left = room.unwrap_or_default().checked_sub(volume.size_bytes);
+        let message = format!("volume group {group} has no room for {}", volume.name);
+        self.demand(left.is_some(), "plan-no-room", id, message);
+        self.state.groups.insert(group.to_owned(), left.unwrap_or_default());
+        self.state.devices.insert(volume.device.clone(), volume.size_bytes);
+    }
+
+    fn format(&mut self, id: &StepId, volume: &Volume) {
+        let device = &volume.device;
+        let size = self.state.devices.get(device).copied();
+        let message = format!("{device} was not made in this plan");
+        self.demand(size.is_some(), "plan-no-device", id, message);
+        let message = format!("{device} has another size than was planned for");
+        self.demand(size.is_none_or(|s| s == volume.size_bytes), "plan-wrong-size", id, message);
+        let is_free = !self.state.members.contains(device);
+        self.demand(is_free, "plan-used-twice", id, format!("{device} belongs to a volume group"));
+        let kind = volume.file_system.clone().unwrap_or_default();
+        self.demand(!kind.is_empty(), "plan-no-file-system", id, "it names no file system");
+        let is_new = self.state.formatted.insert(device.clone(), kind).is_none();
+        self.demand(is_new, "plan-used-twice", id, format!("{device} is formatted twice"));
+    }
+
+    fn mount(&mut self, id: &StepId, volume: &Volume) {
+        let device = &volume.device;
+        let has_files = self.state.formatted.get(device).is_some_and(|kind| kind != "swap");
+        self.demand(has_files, "plan-not-formatted", id, format!("{device} has no file system"));
+        let point = volume.mount_point.clone().unwrap_or_default();
+        let is_absolute = point.starts_with('/');
+        self.demand(is_absolute, "plan-bad-mount", id, format!("'{point}' is no mount point"));
+        let is_first = self.state.mounted.is_empty();
+        let message = "the root of the target has to be mounted first, and once";
+        self.demand(is_first == (point == "/"), "plan-mount-order", id, message);
+        let below = format!("{point}/");
+        let hides = self.state.mounted.iter().any(|m| *m == point || m.starts_with(&below));
+        let message = format!("{point} would hide what is mounted below it");
+        self.demand(!hides, "plan-mount-order", id, message);
+        self.state.mounted.push(point);
+    }
+
+    /// What a whole plan must have done.
+    fn end(&mut self) {
+        let unmounts = self.state.is_unmounted || self.is_skipped(Phase::Faiend);
+        if !unmounts {
+            self.object("plan-no-unmount", None, "the plan leaves the target mounted");
+        }
+        if !self.state.has_base && !self.is_skipped(Phase::Extrbase) {
+            self.object("plan-no-base", None, "the plan makes no base system");
+        }
+    }
+}
+
+fn is_user_code(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Hook { .. }
+            | Action::Subroutines { .. }
+            | Action::ClassScript { .. }
+            | Action::SourceVars { .. }
+            | Action::Script { .. }
+            | Action::Test { .. }
+    )
+}
+
+fn touches_disks(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::PartitionTable { .. }
+            | Action::VolumeGroup { .. }
+            | Action::LogicalVolume { .. }
+            | Action::Format { .. }
+            | Action::Mount { .. }
+            | Action::SwapOn { .. }
+    )
+}
+
+fn writes_target(action: &Action) -> bool {
+    !matches!(
+        action,
+        Action::Hook { .. } | Action::UnmountTarget | Action::Finish | Action::SaveLogs
+    )
+}

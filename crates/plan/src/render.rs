@@ -1,0 +1,135 @@
+//! A plan as text for people: by phase, each step with what it does and why.
+
+use crate::storage;
+use hostwright_model::phase::Phase;
+use hostwright_model::plan::{Action, Plan, Stage, Step};
+use std::fmt::Write;
+
+/// Columns of a step's title before its reason follows on a line of its own.
+const TITLE_COLUMNS: usize = 52;
+
+/// The whole plan. Nothing in it depends on when or where it is printed.
+pub fn render(plan: &Plan) -> String {
+    let mut text = format!("plan {}\n", &plan.inputs.to_string()[..12]);
+    if let Some(layout) = &plan.layout {
+        let _ = writeln!(text, "\ndisks\n{}", indented(&storage::draw(layout)));
+    }
+    let mut phase = None;
+    for stage in &plan.stages {
+        if phase != Some(stage.phase) {
+            let _ = writeln!(text, "\n{}", stage.phase);
+            phase = Some(stage.phase);
+        }
+        render_stage(&mut text, stage);
+    }
+    render_left_out(&mut text, plan);
+    if !plan.open.is_empty() {
+        text.push_str("\nnot known yet\n");
+        plan.open.iter().for_each(|open| {
+            let _ = writeln!(text, "  {open}");
+        });
+    }
+    let _ = writeln!(text, "\n{}", totals(plan));
+    text
+}
+
+fn render_stage(text: &mut String, stage: &Stage) {
+    stage.steps.iter().for_each(|step| render_step(text, step));
+    if stage.barrier {
+        text.push_str("  ---- then the plan is made again with what this code says\n");
+    }
+}
+
+fn render_step(text: &mut String, step: &Step) {
+    let (title, why) = (step.action.title(), step.why.to_string());
+    let why = if title_names(&step.action, &why) { String::new() } else { format!("  # {why}") };
+    let _ = writeln!(text, "  {title:<TITLE_COLUMNS$}{why}", title = title);
+    details(&step.action).iter().for_each(|detail| {
+        let _ = writeln!(text, "      {detail}");
+    });
+}
+
+/// True if the reason says nothing that the title does not say: the file itself.
+fn title_names(action: &Action, why: &str) -> bool {
+    matches!(action, Action::Subroutines { .. } | Action::ClassScript { .. })
+        && action.title().contains(why)
+}
+
+/// What does not fit into a title.
+fn details(action: &Action) -> Vec<String> {
+    match action {
+        Action::Packages { group } => wrapped(&group.names, 84),
+        Action::Debootstrap { options, .. } if !options.is_empty() => {
+            vec![format!("with {}", options.join(" "))]
+        }
+        Action::Repository { keys, sources } => {
+            let mut lines: Vec<String> = keys.iter().map(|key| format!("key {key}")).collect();
+            if let Some(sources) = sources {
+                let components = sources.components.join(" ");
+                lines.push(format!("{} {} {components}", sources.mirror, sources.suite));
+                lines.extend(
+                    sources
+                        .security
+                        .iter()
+                        .map(|s| format!("{} {} {components}", s.mirror, s.suite)),
+                );
+            }
+            lines
+        }
+        Action::Format { volume } if !volume.create_options.is_empty() => {
+            vec![format!("with {}", volume.create_options.join(" "))]
+        }
+        Action::Mount { volume } => vec![format!("options {}", volume.mount_options)],
+        _ => Vec::new(),
+    }
+}
+
+/// Words in lines of at most `columns`.
+fn wrapped(words: &[String], columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in words {
+        match lines.last_mut() {
+            Some(line) if line.len() + 1 + word.len() <= columns => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.clone()),
+        }
+    }
+    lines
+}
+
+/// With an image, the phases whose results are in it.
+fn render_left_out(text: &mut String, plan: &Plan) {
+    let image = plan.steps().find_map(|(_, step)| match &step.action {
+        Action::FetchImage { image } => Some(image),
+        _ => None,
+    });
+    let Some(image) = image else { return };
+    let phases = [Phase::Debconf, Phase::Repository, Phase::Updatebase, Phase::Instsoft];
+    let names: Vec<&str> = phases.iter().map(|phase| phase.name()).collect();
+    let _ = writeln!(
+        text,
+        "\nnot in this plan\n  {}: their results are in image {}",
+        names.join(", "),
+        image.name
+    );
+    text.push_str("  scripts of classes other than GRUB_*: they ran when the image was built\n");
+}
+
+fn totals(plan: &Plan) -> String {
+    let steps = plan.steps().count();
+    let barriers = plan.stages.iter().filter(|stage| stage.barrier).count();
+    let mut phases: Vec<Phase> = plan.stages.iter().map(|stage| stage.phase).collect();
+    phases.dedup();
+    let known = if plan.open.is_empty() { "" } else { " known so far" };
+    let count = |n: usize, noun: &str| format!("{n} {noun}{}", if n == 1 { "" } else { "s" });
+    let (steps, phases) = (count(steps, "step"), count(phases.len(), "phase"));
+    format!("{steps} in {phases}, {}{known}", count(barriers, "barrier"))
+}
+
+fn indented(text: &str) -> String {
+    let lines =
+        text.lines().map(|line| if line.is_empty() { String::new() } else { format!("  {line}") });
+    lines.collect::<Vec<_>>().join("\n")
+}

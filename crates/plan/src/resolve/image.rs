@@ -1,0 +1,131 @@
+//! Installing from an image: what is in it already is left out, what is missing is refused.
+
+use super::{Planner, step};
+use crate::finding::Finding;
+use hostwright_model::class::ClassName;
+use hostwright_model::diagnostic::Diagnostic;
+use hostwright_model::image::ImageRef;
+use hostwright_model::phase::Phase;
+use hostwright_model::plan::{Action, Stage, Step, Why};
+use hostwright_model::vars::Vars;
+
+/// Classes that begin so bring boot loaders, which only the machine itself can install.
+const LOADER_CLASS_PREFIX: &str = "GRUB_";
+
+/// The step that fetches an image.
+pub(super) fn fetch(image: &ImageRef) -> Step {
+    let why = Why::because("all of it has to be at hand before a disk is touched");
+    step(format!("fetch/{}", image.name), Action::FetchImage { image: image.clone() }, why)
+}
+
+impl Planner<'_> {
+    /// Refuses a machine with classes whose packages, files or scripts the image lacks.
+    pub(super) fn refuse_missing_classes(&self, image: &ImageRef) -> Result<(), Vec<Diagnostic>> {
+        let is_missing = |class: &&ClassName| {
+            class.as_str() != self.inputs.hostname && !image.origin.classes.contains(class.as_str())
+        };
+        let missing = self.classes.iter().filter(is_missing);
+        let brought: Vec<(&ClassName, Brought)> =
+            missing.filter_map(|class| Some((class, self.brought_by(class)?))).collect();
+        let Some((_, first)) = brought.first() else { return Ok(()) };
+        let names: Vec<&str> = brought.iter().map(|(class, _)| class.as_str()).collect();
+        let names = names.join(", ");
+        let message = format!(
+            "image {} was built without {names}, which this machine has and which bring packages, \
+             files or scripts",
+            image.name
+        );
+        let firmware = names.contains(LOADER_CLASS_PREFIX);
+        let hint = if firmware { ", or with --firmware for this machine's firmware" } else { "" };
+        let cure = format!("build the image with these classes, too{hint}");
+        let finding = Finding::error("image-lacks-classes", message, cure);
+        Err(vec![match first {
+            Brought::File(path) => finding.at_file(path),
+            Brought::Packages { class, line } => {
+                self.space.packages[*class].at(finding, *line, 1, 0)
+            }
+        }])
+    }
+
+    /// The first thing that a class brings into an image.
+    fn brought_by(&self, class: &ClassName) -> Option<Brought<'_>> {
+        let own = [&self.space.scripts, &self.space.debconf, &self.space.package_archives];
+        for files in own {
+            if let Some(path) = files.get(class).and_then(|paths| paths.first()) {
+                return Some(Brought::File(path));
+            }
+        }
+        for owner in self.classes.iter() {
+            let Some(file) = self.space.packages.get(owner) else { continue };
+            let block = file.blocks.iter().find(|block| {
+                let mentions = block.condition.classes().contains(&class) || owner == class;
+                mentions && !block.words.is_empty()
+            });
+            if let Some(block) = block {
+                return self
+                    .space
+                    .packages
+                    .get_key_value(owner)
+                    .map(|(class, _)| Brought::Packages { class, line: block.line });
+            }
+        }
+        let variant = self.space.files.values().find_map(|variants| variants.get(class));
+        variant.map(|path| Brought::File(path))
+    }
+
+    /// The phase extrbase: lay the image down and make this machine of it.
+    pub(super) fn plan_image(&mut self, image: &ImageRef, vars: &Vars) {
+        self.hooks(Phase::Extrbase);
+        let why = Why::because(format!("the machine is installed from image {}", image.name));
+        let lay = Action::LayImage { image: image.clone() };
+        let personalise =
+            Action::Personalise { hostname: self.inputs.hostname.clone(), nic: self.nic(vars) };
+        let fstab = Why::because("the image knows no disks");
+        let steps = vec![
+            step(format!("image/{}", image.name), lay, why),
+            step("fstab", Action::InstallFstab, fstab),
+            step("personalise", personalise, Why::because("an image belongs to no machine")),
+        ];
+        self.body(Phase::Extrbase, steps, false);
+    }
+
+    /// The phase configure: everything but the boot loader is configured in the image already.
+    pub(super) fn plan_loader_scripts(&mut self) {
+        if self.skipped(Phase::Configure) == super::Skipped::Whole {
+            return;
+        }
+        let why = Why::because("hooks and scripts run programs of the target");
+        let steps = vec![step("pseudo-mounts", Action::MountPseudo, why)];
+        self.stages.push(Stage { phase: Phase::Configure, steps, barrier: false });
+        self.hooks(Phase::Configure);
+        let mut scripts =
+            self.scripts_of(&self.space.scripts, "script", |path| Action::Script { path });
+        scripts.retain(|step| {
+            step.why.class.as_ref().is_some_and(|class| class.starts_with(LOADER_CLASS_PREFIX))
+        });
+        self.body(Phase::Configure, scripts, true);
+    }
+
+    /// The interface that DHCP configures: what the space says, else the first one with a carrier.
+    fn nic(&self, vars: &Vars) -> Option<String> {
+        // The space may turn predictable names off, and then only it knows the name.
+        let told = vars.0.get("NIC1").filter(|var| var.origin.starts_with("class/"));
+        let nics = &self.inputs.facts.nics;
+        let nic = nics.iter().find(|nic| nic.link_up).or(nics.first());
+        let found = nic.map(|nic| nic.predictable_name.as_ref().unwrap_or(&nic.name).clone());
+        told.map(|var| var.value.clone()).or(found)
+    }
+}
+
+/// Something of the space that has to be in an image.
+enum Brought<'a> {
+    /// A file.
+    File(&'a str),
+    /// A block of packages.
+    Packages {
+        /// Whose file.
+        class: &'a ClassName,
+        /// Line of the header.
+        line: u32,
+    },
+}

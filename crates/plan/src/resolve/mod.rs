@@ -1,0 +1,233 @@
+//! From a config space and what is known of a machine to a plan.
+//!
+//! Everything that is known is planned; what is not known yet stays open behind a barrier. Hooks of
+//! a task are a stage of their own in front of the task's own steps, and end at a barrier, because
+//! they may skip tasks. A step that was in a plan once is in every later plan of the same run, too:
+//! the engine relies on it to tell finished work from work to do.
+
+mod bases;
+mod disks;
+mod image;
+mod skips;
+mod software;
+
+use crate::classes;
+use crate::finding::{Finding, has_errors};
+use crate::space::{ConfigSpace, Hook};
+use hostwright_model::class::ClassList;
+use hostwright_model::diagnostic::Diagnostic;
+use hostwright_model::ids::{Digest, StepId};
+use hostwright_model::phase::Phase;
+use hostwright_model::plan::{Action, Inputs, PLAN_VERSION, Plan, Stage, Step, TargetProfile, Why};
+use hostwright_model::storage::StorageLayout;
+use hostwright_model::vars::Vars;
+use skips::Skipped;
+
+/// Makes the plan. Before the classes are known it ends behind the class scripts, before the
+/// variables are known behind the `.var` files; [`Plan::open`] says what is missing. A plan with
+/// open ends always ends at a barrier, even at one without a step in front of it.
+///
+/// Errors are everything that would make the run fail, as far as it can be told by now.
+pub fn resolve(space: &ConfigSpace, inputs: &Inputs) -> Result<Plan, Vec<Diagnostic>> {
+    let early = classes::provisional(inputs);
+    let mut planner = Planner { space, inputs, classes: early, stages: Vec::new() };
+    planner.refuse_broken_files()?;
+    let open = planner.plan_classes();
+    let known = match &inputs.classes {
+        Some(classes) => classes.clone(),
+        None if inputs.run_class_scripts => return Ok(planner.finish(None, open)),
+        None => planner.classes.clone(),
+    };
+    planner.classes = known;
+    planner.refuse_broken_files()?;
+    let layout = planner.layout()?;
+    let open = planner.plan_vars();
+    let Some(vars) = &inputs.vars else { return Ok(planner.finish(layout, open)) };
+    planner.refuse_other_action(vars)?;
+    planner.plan_target(vars, layout.as_ref())?;
+    Ok(planner.finish(layout, Vec::new()))
+}
+
+/// A plan while it is made.
+struct Planner<'a> {
+    space: &'a ConfigSpace,
+    inputs: &'a Inputs,
+    /// The classes whose hooks and files count at this point.
+    classes: ClassList,
+    stages: Vec<Stage>,
+}
+
+impl Planner<'_> {
+    /// Refuses errors in files that count for these classes.
+    fn refuse_broken_files(&self) -> Result<(), Vec<Diagnostic>> {
+        let counts = |error: &&Diagnostic| match &error.at {
+            Some(at) => self.space.is_active(&at.file, &self.classes),
+            None => true,
+        };
+        let errors: Vec<Diagnostic> = self.space.errors.iter().filter(counts).cloned().collect();
+        if has_errors(&errors) { Err(errors) } else { Ok(()) }
+    }
+
+    /// The variable FAI_ACTION of a class may ask for something else than an installation. Never
+    /// install then.
+    fn refuse_other_action(&self, vars: &Vars) -> Result<(), Vec<Diagnostic>> {
+        let Some(var) = vars.0.get("FAI_ACTION") else { return Ok(()) };
+        if matches!(var.value.as_str(), "install" | "dirinstall" | "") {
+            return Ok(());
+        }
+        let message = format!("the classes ask for FAI's action '{}', not to install", var.value);
+        let cure = "drop the class that sets FAI_ACTION";
+        Err(vec![Finding::error("other-action", message, cure).at_file(&var.origin)])
+    }
+
+    /// Everything up to the classes.
+    fn plan_classes(&mut self) -> Vec<String> {
+        self.hooks(Phase::Confdir);
+        self.hooks(Phase::Setup);
+        if let Some(path) = &self.space.subroutines {
+            let why = Why::line(path.clone(), 0, None);
+            let step = step("subroutines", Action::Subroutines { path: path.clone() }, why);
+            self.body(Phase::Setup, vec![step], true);
+        }
+        self.hooks(Phase::Defclass);
+        if !self.inputs.run_class_scripts {
+            return Vec::new();
+        }
+        let scripts = self.space.class_scripts.iter().map(|script| {
+            let action = Action::ClassScript { path: script.path.clone(), sourced: script.sourced };
+            step(script.path.clone(), action, Why::line(script.path.clone(), 0, None))
+        });
+        let steps: Vec<Step> = scripts.collect();
+        let count = steps.len();
+        self.question(Phase::Defclass, steps, self.inputs.classes.is_none());
+        let after = "the phases from defvar on";
+        match count {
+            1 => vec![format!("the classes: 1 class script will say; {after} depend on them")],
+            n => vec![format!("the classes: {n} class scripts will say; {after} depend on them")],
+        }
+    }
+
+    /// From the classes up to the variables.
+    fn plan_vars(&mut self) -> Vec<String> {
+        self.hooks(Phase::Defvar);
+        let files = self.classes.iter().filter_map(|class| {
+            let path = self.space.var_files.get(class)?.path.clone();
+            let why = Why::line(path.clone(), 0, Some(class.as_str()));
+            Some(step(format!("var/{class}"), Action::SourceVars { path }, why))
+        });
+        let steps: Vec<Step> = files.collect();
+        let open = match steps.len() {
+            1 => "the variables: 1 .var file will say; the phases from action on depend on them",
+            _ => "the variables: .var files will say; the phases from action on depend on them",
+        };
+        self.question(Phase::Defvar, steps, self.inputs.vars.is_none());
+        vec![open.to_owned()]
+    }
+
+    /// Everything behind the variables.
+    fn plan_target(
+        &mut self,
+        vars: &Vars,
+        layout: Option<&StorageLayout>,
+    ) -> Result<(), Vec<Diagnostic>> {
+        self.hooks(Phase::Action);
+        match &self.inputs.target {
+            TargetProfile::Directory => {
+                self.hooks(Phase::Dirinstall);
+                self.plan_base(vars)?;
+                self.plan_software(vars)?;
+                self.plan_scripts();
+            }
+            TargetProfile::DisksClassic => {
+                self.plan_disks(layout, Vec::new())?;
+                self.plan_base(vars)?;
+                self.plan_software(vars)?;
+                self.plan_scripts();
+            }
+            TargetProfile::DisksImage { image } => {
+                self.refuse_missing_classes(image)?;
+                self.plan_disks(layout, vec![image::fetch(image)])?;
+                self.plan_image(image, vars);
+                self.plan_loader_scripts();
+            }
+        }
+        self.plan_end();
+        Ok(())
+    }
+
+    /// Tests, and the way out.
+    fn plan_end(&mut self) {
+        self.hooks(Phase::Tests);
+        let tests = self.scripts_of(&self.space.tests, "test", |path| Action::Test { path });
+        self.body(Phase::Tests, tests, true);
+        self.hooks(Phase::Finish);
+        self.fixed(Phase::Finish, "finish", Action::Finish);
+        if self.inputs.target.has_disks() {
+            self.hooks(Phase::Chboot);
+        }
+        self.hooks(Phase::Savelog);
+        self.fixed(Phase::Savelog, "save-logs", Action::SaveLogs);
+        self.hooks(Phase::Faiend);
+        self.fixed(Phase::Faiend, "unmount", Action::UnmountTarget);
+    }
+
+    /// The hooks of a task, as a stage that ends at a barrier.
+    fn hooks(&mut self, phase: Phase) {
+        if self.skipped(phase) == Skipped::Whole {
+            return;
+        }
+        let hooks = self.space.hooks_of(phase, &self.classes);
+        let steps: Vec<Step> = hooks.into_iter().map(hook_step).collect();
+        if !steps.is_empty() {
+            self.stages.push(Stage { phase, steps, barrier: true });
+        }
+    }
+
+    /// The steps of a task itself.
+    fn body(&mut self, phase: Phase, steps: Vec<Step>, barrier: bool) {
+        if self.skipped(phase) == Skipped::No && !steps.is_empty() {
+            self.stages.push(Stage { phase, steps, barrier });
+        }
+    }
+
+    /// A task of one step that Hostwright does by itself.
+    fn fixed(&mut self, phase: Phase, id: &str, action: Action) {
+        let why = Why::because(format!("FAI's task {phase}"));
+        self.body(phase, vec![step(id, action, why)], false);
+    }
+
+    /// User code whose answer is wanted. Where nothing answers, the empty stage makes the engine ask
+    /// the planner again with the answer that is there without any code.
+    fn question(&mut self, phase: Phase, steps: Vec<Step>, is_open: bool) {
+        let steps = if self.skipped(phase) == Skipped::No { steps } else { Vec::new() };
+        if is_open || !steps.is_empty() {
+            self.stages.push(Stage { phase, steps, barrier: true });
+        }
+    }
+
+    fn finish(self, layout: Option<StorageLayout>, open: Vec<String>) -> Plan {
+        let inputs = inputs_digest(self.space, self.inputs);
+        Plan { version: PLAN_VERSION, inputs, stages: self.stages, layout, open }
+    }
+}
+
+/// A step.
+fn step(id: impl Into<String>, action: Action, why: Why) -> Step {
+    Step { id: StepId::new(id), action, why }
+}
+
+fn hook_step(hook: &Hook) -> Step {
+    let name = hook.path.strip_prefix("hooks/").unwrap_or(&hook.path);
+    let action = Action::Hook { path: hook.path.clone(), sourced: hook.sourced };
+    let why = Why::line(hook.path.clone(), 0, Some(hook.class.as_str()));
+    step(format!("hook/{name}"), action, why)
+}
+
+/// Digest of everything that a plan depends on.
+fn inputs_digest(space: &ConfigSpace, inputs: &Inputs) -> Digest {
+    let inputs = serde_json::to_vec(inputs).expect("invariant: inputs have text keys only");
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&space.digest.0);
+    hasher.update(&inputs);
+    Digest(*hasher.finalize().as_bytes())
+}

@@ -1,0 +1,122 @@
+//! `hooks/`: user code around FAI's tasks.
+
+use super::Hook;
+use super::read::Reader;
+use super::runnable::{self, Use};
+use crate::finding::Finding;
+use crate::tree::TreeFile;
+use hostwright_model::phase::Phase;
+
+/// Tasks of FAI's actions that this version does not perform.
+const OTHER_TASKS: [&str; 3] = ["softupdate", "sysinfo", "inventory"];
+
+/// Tasks of earlier versions of FAI, and where their work is done now.
+const FORMER_TASKS: [(&str, &str); 4] = [
+    ("mirror", "repository"),
+    ("prepareapt", "repository"),
+    ("setup_harddisks", "partition"),
+    ("softinst", "instsoft"),
+];
+
+impl Reader {
+    /// Reads `hooks/NAME`.
+    pub(super) fn hook(&mut self, path: &str, name: &str, file: &TreeFile) {
+        if name == "subroutines" {
+            self.space.subroutines = Some(path.to_owned());
+            return;
+        }
+        let Some((task, class)) = name.split_once('.') else {
+            return self.hook_without_class(path, name, file);
+        };
+        let Ok(phase) = task.parse::<Phase>() else {
+            return self.hook_without_task(path, task, file);
+        };
+        if let Some(stem) = class.strip_suffix(".source") {
+            let message = "FAI sources '*.sh'; it has not run '*.source' since version 5";
+            let cure = format!("rename it to hooks/{task}.{stem}.sh");
+            let finding = Finding::warning("legacy-name", message, cure);
+            self.found.push(finding.at_start(path, &file.text()));
+            return;
+        }
+        let usage = Use::of(path);
+        let class = class.strip_suffix(".sh").unwrap_or(class);
+        let Some(class) = self.class(path, class) else { return };
+        self.found.extend(runnable::findings(path, file, usage));
+        if file.executable {
+            let sourced = usage == Use::Sourced;
+            self.space.hooks.push(Hook { path: path.to_owned(), phase, class, sourced });
+        }
+    }
+
+    fn hook_without_class(&mut self, path: &str, name: &str, file: &TreeFile) {
+        let finding = if name.parse::<Phase>().is_ok() {
+            let message = "a hook without a class is never run";
+            Finding::warning("dead-hook", message, format!("rename it to hooks/{name}.DEFAULT"))
+        } else if file.executable {
+            let message = format!("'{name}' is an action of your own, which is not run here");
+            let cure = "the actions here are install and dirinstall";
+            Finding::note("own-action", message, cure)
+        } else {
+            return;
+        };
+        self.found.push(finding.at_start(path, &file.text()));
+    }
+
+    fn hook_without_task(&mut self, path: &str, task: &str, file: &TreeFile) {
+        if !file.executable && !runnable::has_shebang(file) {
+            return;
+        }
+        let finding = if OTHER_TASKS.contains(&task) {
+            let message = format!("this version does not perform FAI's task '{task}'");
+            Finding::note("other-task", message, "the hook waits for a version that does")
+        } else {
+            let message = format!("FAI has no task '{task}', so the hook is never run");
+            let cure = match successor(task) {
+                Some(name) => format!("did you mean '{name}'?"),
+                None => "the tasks are listed in docs/reference/phases.md".to_owned(),
+            };
+            Finding::warning("dead-hook", message, cure)
+        };
+        self.found.push(finding.at_start(path, &file.text()));
+    }
+}
+
+/// The task that was probably meant.
+fn successor(task: &str) -> Option<&'static str> {
+    let former = FORMER_TASKS.iter().find(|(name, _)| *name == task);
+    let nearest = Phase::ALL.iter().map(|phase| phase.name());
+    let nearest = nearest.min_by_key(|name| distance(name, task));
+    former.map(|(_, now)| *now).or(nearest.filter(|name| distance(name, task) <= 3))
+}
+
+/// Levenshtein's distance: how many letters must be changed, added or removed.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let change = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn misspelt_tasks_have_a_successor() {
+        for (task, expected) in [
+            ("prepareapt", Some("repository")),
+            ("instsof", Some("instsoft")),
+            ("partitions", Some("partition")),
+            ("jobsrunning", None),
+        ] {
+            assert_eq!(successor(task), expected, "{task}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! A parsed config space: what each file is, and which class brings it.
+//!
+//! ```text
+//! class/NN-name[.sh]     class scripts         hooks/TASK.CLASS[.sh]     user code around tasks
+//! class/HOST             classes of a host     scripts/CLASS[/NN-name]   user code of `configure`
+//! class/CLASS.var        variables             tests/CLASS[/NN-name]     user code of `tests`
+//! package_config/CLASS   packages              files/PATH/CLASS          variants for fcopy
+//! package_config/CLASS.gpg  apt keys           debconf/CLASS[/NAME]      answers
+//! disk_config/CLASS      partitions            basefiles/CLASS.tar.xz    base systems
+//! hooks/subroutines      functions             pkgs/CLASS/*.deb          packages as files
+//! ```
+
+mod class_dir;
+mod condition;
+mod hooks;
+mod package_file;
+mod read;
+mod runnable;
+mod var_file;
+
+pub use condition::{Condition, Expression};
+pub(crate) use package_file::variable;
+pub use package_file::{BlockAction, PackageBlock, PackageFile, PackageWord};
+pub use read::parse;
+pub use var_file::VarFile;
+
+use crate::storage::DiskConfig;
+use hostwright_model::class::{ClassList, ClassName};
+use hostwright_model::diagnostic::Diagnostic;
+use hostwright_model::ids::Digest;
+use hostwright_model::phase::Phase;
+use std::collections::BTreeMap;
+
+/// Everything that a config space says. Paths are relative to the space.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConfigSpace {
+    /// Digest of the files it was read from.
+    pub digest: Digest,
+    /// Class scripts in the order in which they run.
+    pub class_scripts: Vec<ClassScript>,
+    /// Classes of single hosts, by host name.
+    pub host_classes: BTreeMap<String, HostClasses>,
+    /// `.var` files.
+    pub var_files: BTreeMap<ClassName, VarFile>,
+    /// `hooks/subroutines`, where there is one.
+    pub subroutines: Option<String>,
+    /// Hooks, sourced ones before executed ones of the same task and class.
+    pub hooks: Vec<Hook>,
+    /// Scripts of `configure`, in the order in which they run.
+    pub scripts: BTreeMap<ClassName, Vec<String>>,
+    /// Scripts of `tests`, in the order in which they run.
+    pub tests: BTreeMap<ClassName, Vec<String>>,
+    /// Packages.
+    pub packages: BTreeMap<ClassName, PackageFile>,
+    /// apt keys.
+    pub keys: BTreeMap<ClassName, Vec<String>>,
+    /// Answers for debconf.
+    pub debconf: BTreeMap<ClassName, Vec<String>>,
+    /// Base systems.
+    pub base_files: BTreeMap<ClassName, String>,
+    /// Disk layouts.
+    pub disk_configs: BTreeMap<ClassName, DiskConfigFile>,
+    /// Variants of files, by the path that they are copied to (`etc/motd`), then by class.
+    pub files: BTreeMap<String, BTreeMap<ClassName, String>>,
+    /// Packages as files.
+    pub package_archives: BTreeMap<ClassName, Vec<String>>,
+    /// Errors in single files; one counts for a machine if [`ConfigSpace::is_active`] says so.
+    pub(crate) errors: Vec<Diagnostic>,
+}
+
+/// A class script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassScript {
+    /// `class/50-host-classes`.
+    pub path: String,
+    /// True for `*.sh`.
+    pub sourced: bool,
+}
+
+/// The classes of one host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostClasses {
+    /// `class/HOST`.
+    pub path: String,
+    /// In order.
+    pub classes: Vec<ClassName>,
+}
+
+/// A hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// `hooks/partition.FAIBASE`.
+    pub path: String,
+    /// The task it belongs to.
+    pub phase: Phase,
+    /// The class it belongs to.
+    pub class: ClassName,
+    /// True for `*.sh`.
+    pub sourced: bool,
+}
+
+/// The disk layout of a class.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DiskConfigFile {
+    /// `disk_config/FAIBASE`.
+    pub path: String,
+    /// What it says.
+    pub config: DiskConfig,
+}
+
+impl ConfigSpace {
+    /// The hooks of a task for these classes, in the order in which they run.
+    pub fn hooks_of(&self, phase: Phase, classes: &ClassList) -> Vec<&Hook> {
+        let of_class = |class| {
+            let hooks = self.hooks.iter().filter(move |h| h.phase == phase && h.class == class);
+            hooks.collect::<Vec<_>>()
+        };
+        classes.iter().cloned().flat_map(of_class).collect()
+    }
+
+    /// The disk layout that counts: the one of the last class that has one.
+    pub fn disk_config_of(&self, classes: &ClassList) -> Option<(&ClassName, &DiskConfigFile)> {
+        last_of(&self.disk_configs, classes)
+    }
+
+    /// The base system that counts: the one of the last class that has one.
+    pub fn base_file_of(&self, classes: &ClassList) -> Option<(&ClassName, &String)> {
+        last_of(&self.base_files, classes)
+    }
+
+    /// True if the file at `path` counts for a machine of these classes.
+    pub fn is_active(&self, path: &str, classes: &ClassList) -> bool {
+        let Some((directory, rest)) = path.split_once('/') else { return true };
+        let first = rest.split('/').next().unwrap_or_default();
+        match directory {
+            "class" if read::is_numbered(first) => true,
+            "class" => classes.contains(first.strip_suffix(".var").unwrap_or(first)),
+            "hooks" => {
+                let class = rest.split_once('.').map_or("", |(_, class)| class);
+                let class = class.strip_suffix(".sh").unwrap_or(class);
+                class.is_empty() || classes.contains(class)
+            }
+            "disk_config" => {
+                self.disk_config_of(classes).is_some_and(|(_, file)| file.path == path)
+            }
+            "basefiles" => classes.iter().any(|class| first.starts_with(&format!("{class}."))),
+            "files" => classes.contains(rest.rsplit('/').next().unwrap_or_default()),
+            _ => classes.contains(first) || classes.contains(first.trim_end_matches(".gpg")),
+        }
+    }
+}
+
+/// The entry of the last class that has one.
+fn last_of<'a, T>(
+    by_class: &'a BTreeMap<ClassName, T>,
+    classes: &ClassList,
+) -> Option<(&'a ClassName, &'a T)> {
+    classes.iter().rev().find_map(|class| by_class.get_key_value(class))
+}

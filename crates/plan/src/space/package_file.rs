@@ -1,0 +1,359 @@
+//! `package_config/CLASS`: which packages a class brings.
+//!
+//! ```text
+//! line    = "#" …                                              a comment, from column 1 on
+//!         | ("PRELOAD" | "PRELOADRM") url directory
+//!         | "PACKAGES" action [ "release=" suite ] [ condition ]   from column 1 on
+//!         | { package }                                        for the latest header
+//! ```
+//! A `#` further right begins a comment, too.
+
+use super::condition::Condition;
+use crate::finding::{Finding, Line};
+use hostwright_model::diagnostic::Diagnostic;
+use hostwright_model::package::PackageAction;
+
+/// Actions of FAI that this version knows and does not execute.
+const OTHER_ACTIONS: [&str; 32] = [
+    "y2i",
+    "y2r",
+    "zypper",
+    "zypper-pattern",
+    "zypper-product",
+    "zypper-rm",
+    "yast",
+    "rpmr",
+    "urpmi",
+    "urpme",
+    "yumgroup",
+    "yumi",
+    "yumr",
+    "dnfgroup",
+    "dnfi",
+    "dnfr",
+    "smarti",
+    "smartr",
+    "hold",
+    "taskrm",
+    "taskinst",
+    "cupt",
+    "cupt-r",
+    "aptitude",
+    "aptitude-r",
+    "apt",
+    "unpack",
+    "dselect-upgrade",
+    "pacman-Rns",
+    "pacman-S",
+    "apk-add",
+    "apk-del",
+];
+
+/// What a header asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BlockAction {
+    /// Something this version does.
+    Known(PackageAction),
+    /// Another action of FAI, which stops a plan if it is wanted.
+    Foreign(String),
+}
+
+/// A header and the packages below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackageBlock {
+    /// What to do.
+    pub action: BlockAction,
+    /// `release=`.
+    pub release: Option<String>,
+    /// When.
+    pub condition: Condition,
+    /// Line of the header.
+    pub line: u32,
+    /// With what.
+    pub words: Vec<PackageWord>,
+}
+
+/// A package as written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackageWord {
+    /// `nginx`, `nginx-`, `${kernelname}`.
+    pub text: String,
+    /// Its line.
+    pub line: u32,
+    /// Its column in bytes, from 1.
+    pub column: u32,
+}
+
+/// A parsed `package_config/CLASS`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PackageFile {
+    /// Path relative to the space.
+    pub path: String,
+    /// Headers in order.
+    pub blocks: Vec<PackageBlock>,
+    /// Lines with `PRELOAD` or `PRELOADRM`.
+    pub preload_lines: Vec<u32>,
+    text: String,
+}
+
+impl PackageFile {
+    /// Reads a file; every mistake in it is among the diagnostics.
+    pub fn parse(path: &str, text: &str) -> (Self, Vec<Diagnostic>) {
+        let file = Self { path: path.to_owned(), text: text.to_owned(), ..Self::default() };
+        let mut reader = Reader { file, findings: Vec::new(), header: Header::None };
+        for line in Line::all(path, text) {
+            reader.line(line);
+        }
+        (reader.file, reader.findings)
+    }
+
+    /// A diagnostic about `length` bytes at a place of this file.
+    pub(crate) fn at(&self, finding: Finding, line: u32, column: u32, length: u32) -> Diagnostic {
+        let text = self.text.split('\n').nth(line.saturating_sub(1) as usize).unwrap_or_default();
+        finding.at_column(Line { file: &self.path, number: line, text }, column, length)
+    }
+}
+
+/// What the lines below belong to.
+enum Header {
+    /// No header was read yet.
+    None,
+    /// A broken one: it was reported, and what is below it is not reported again.
+    Broken,
+    /// The latest block.
+    Block,
+}
+
+struct Reader {
+    file: PackageFile,
+    findings: Vec<Diagnostic>,
+    header: Header,
+}
+
+impl Reader {
+    fn line(&mut self, line: Line<'_>) {
+        let code = line.text.split('#').next().unwrap_or_default();
+        let mut words = code.split_whitespace();
+        let Some(first) = words.next() else { return };
+        match first {
+            "PRELOAD" | "PRELOADRM" if code.starts_with(first) => {
+                self.file.preload_lines.push(line.number);
+            }
+            "PACKAGES" if code.starts_with(first) => self.header(line, &code[first.len()..]),
+            "PACKAGES" => {
+                let message = "'PACKAGES' only begins a block in the first column of a line";
+                let finding = Finding::error(
+                    "indented-packages-header",
+                    message,
+                    "remove the blanks in front of it",
+                );
+                self.findings.push(finding.at_span(line, first));
+                self.header = Header::Broken;
+            }
+            _ => self.packages(line, code),
+        }
+    }
+
+    fn header(&mut self, line: Line<'_>, rest: &str) {
+        self.header = Header::Broken;
+        match parse_header(line, rest) {
+            Ok(block) => {
+                self.file.blocks.push(block);
+                self.header = Header::Block;
+            }
+            Err(diagnostic) => self.findings.extend(diagnostic),
+        }
+    }
+
+    fn packages(&mut self, line: Line<'_>, code: &str) {
+        if let Header::None = self.header {
+            let finding = Finding::error(
+                "packages-before-header",
+                "packages without a header above them",
+                "write a line such as 'PACKAGES install' above them",
+            );
+            self.findings.push(finding.at_span(line, code.trim()));
+            self.header = Header::Broken;
+        }
+        let Header::Block = self.header else { return };
+        let block = self.file.blocks.last_mut().expect("invariant: Header::Block has a block");
+        for word in code.split_whitespace() {
+            if matches!(block.action, BlockAction::Known(_)) {
+                self.findings.extend(name_finding(word).map(|found| found.at_span(line, word)));
+            }
+            let column = line.column_of(word);
+            block.words.push(PackageWord { text: word.to_owned(), line: line.number, column });
+        }
+    }
+}
+
+/// Reads what follows `PACKAGES`. `Err(None)` is FAI's idiom `PACKAGES skip`, which hides a block.
+fn parse_header(line: Line<'_>, rest: &str) -> Result<PackageBlock, Option<Diagnostic>> {
+    let mut words = rest.split_whitespace();
+    let Some(action_word) = words.next() else {
+        let finding = Finding::error(
+            "packages-without-action",
+            "'PACKAGES' without an action",
+            "name one: 'PACKAGES install', 'PACKAGES install-norec' or 'PACKAGES remove'",
+        );
+        return Err(Some(finding.at_span(line, line.text.trim_end())));
+    };
+    let action = action(line, action_word)?;
+    let mut condition_from = line.column_of(action_word) as usize - 1 + action_word.len();
+    let mut release = None;
+    for word in words {
+        let Some((key, value)) = word.split_once('=') else { break };
+        if key != "release" || value.is_empty() || release.is_some() {
+            let message = format!("'{word}' is not an option of 'PACKAGES'");
+            let cure = "the only option is 'release=SUITE', once, in front of the classes";
+            return Err(Some(
+                Finding::error("bad-package-option", message, cure).at_span(line, word),
+            ));
+        }
+        release = Some(value.to_owned());
+        condition_from = line.column_of(word) as usize - 1 + word.len();
+    }
+    let code_end = line.column_of(rest) as usize - 1 + rest.len();
+    let condition =
+        Condition::parse(line.text[condition_from..code_end].trim()).map_err(|bad| {
+            let cure = "write classes, or an expression of classes with ! && || ( )";
+            Some(Finding::error("bad-condition", bad.message, cure).at_span(line, bad.span))
+        })?;
+    Ok(PackageBlock { action, release, condition, line: line.number, words: Vec::new() })
+}
+
+fn action(line: Line<'_>, word: &str) -> Result<BlockAction, Option<Diagnostic>> {
+    let known = [PackageAction::Install, PackageAction::InstallNorec, PackageAction::Remove];
+    if let Some(action) = known.into_iter().find(|action| action.word() == word) {
+        return Ok(BlockAction::Known(action));
+    }
+    if OTHER_ACTIONS.contains(&word) {
+        return Ok(BlockAction::Foreign(word.to_owned()));
+    }
+    if word == "skip" {
+        return Err(None);
+    }
+    let message = format!("'{word}' is not an action of 'PACKAGES'");
+    let cure = match word.chars().all(|c| !c.is_ascii_lowercase()) {
+        true => format!("it looks like a class; write 'PACKAGES install {word}'"),
+        false => "write 'PACKAGES install', 'PACKAGES install-norec' or 'PACKAGES remove'".into(),
+    };
+    let finding = Finding::error("unknown-package-action", message, cure);
+    Err(Some(finding.at_span(line, word)))
+}
+
+/// What is wrong with a package word, if apt cannot take it.
+fn name_finding(word: &str) -> Option<Finding> {
+    match variable(word) {
+        Err(()) => {
+            let message = format!("'{word}' is more than a package name with one variable");
+            let cure = "write '$name' or '${name}', and compute the value in a .var file";
+            return Some(Finding::error("bad-package-word", message, cure));
+        }
+        Ok(Some(_)) => return None,
+        Ok(None) => {}
+    }
+    let name = word.split(['=', '/', ':']).next().unwrap_or_default();
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.*?^".contains(c);
+    let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    if starts_well && name.chars().all(legal) {
+        return None;
+    }
+    let message = format!("'{word}' cannot be the name of a Debian package");
+    let cure = match word.to_ascii_lowercase() {
+        lower if lower != word => format!("package names are lower case; did you mean '{lower}'?"),
+        _ => "a name holds lower case letters, digits and + - .".to_owned(),
+    };
+    Some(Finding::warning("bad-package-name", message, cure))
+}
+
+/// The variable in a package word, as its bytes from `$` on and its name. `Err` for shell text that
+/// is more than that.
+pub(crate) fn variable(word: &str) -> Result<Option<(&str, &str)>, ()> {
+    let Some(start) = word.find('$') else {
+        return if word.contains(['`', ';', '(', ')', '"', '\'']) { Err(()) } else { Ok(None) };
+    };
+    let behind = &word[start + 1..];
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let (name, length) = match behind.strip_prefix('{') {
+        Some(inner) => {
+            let end = inner.find('}').ok_or(())?;
+            (&inner[..end], end + 3)
+        }
+        None => {
+            let end = behind.find(|c| !is_name(c)).unwrap_or(behind.len());
+            (&behind[..end], end + 1)
+        }
+    };
+    let well_formed = !name.is_empty() && name.chars().all(is_name);
+    if !well_formed || word[start + length..].contains(['$', '`', ';', '(', ')']) {
+        return Err(());
+    }
+    Ok(Some((&word[start..start + length], name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_carry_action_release_condition_and_words() {
+        let text = "# c\nPACKAGES install-norec\na b # x\n\n\
+                    PACKAGES install release=sid A B # x\n${k}-\nPACKAGES dnfi\nFoo\n\
+                    PACKAGES skip\nx\nPACKAGES remove !A\nz\r\nPRELOAD file:/x /y\n";
+        let (file, findings) = PackageFile::parse("package_config/T", text);
+        assert_eq!(findings, []);
+        let words = |i: usize| {
+            let words = file.blocks[i].words.iter();
+            words.map(|w| (w.text.as_str(), w.line, w.column)).collect::<Vec<_>>()
+        };
+        assert_eq!(words(0), [("a", 3, 1), ("b", 3, 3)]);
+        assert_eq!(file.blocks[1].release.as_deref(), Some("sid"));
+        assert_eq!(file.blocks[1].condition.classes().len(), 2);
+        assert_eq!(words(1), [("${k}-", 6, 1)]);
+        assert_eq!(file.blocks[2].action, BlockAction::Foreign("dnfi".to_owned()));
+        assert_eq!(words(3), [("z", 13, 1)]);
+        assert_eq!(file.blocks.len(), 4);
+        assert_eq!(file.preload_lines, [14]);
+    }
+
+    #[test]
+    fn every_mistake_is_reported_once_with_its_place() {
+        let text = "early\nearly2\nPACKAGES\nx\nPACKAGES LVM\nPACKAGES instal\n \
+                    PACKAGES install\nPACKAGES install a=b\nPACKAGES install A &&\n\
+                    PACKAGES install\nFoo f_o $(x) ${a}${b} $a-$b\n";
+        let (_, findings) = PackageFile::parse("p", text);
+        let found: Vec<_> = findings
+            .iter()
+            .map(|d| {
+                let at = d.at.as_ref().expect("a place");
+                (d.code.as_str(), at.line, at.column, at.length)
+            })
+            .collect();
+        let expected = [
+            ("packages-before-header", 1, 1, 5),
+            ("packages-without-action", 3, 1, 8),
+            ("unknown-package-action", 5, 10, 3),
+            ("unknown-package-action", 6, 10, 6),
+            ("indented-packages-header", 7, 2, 8),
+            ("bad-package-option", 8, 18, 3),
+            ("bad-condition", 9, 18, 4),
+            ("bad-package-name", 11, 1, 3),
+            ("bad-package-name", 11, 5, 3),
+            ("bad-package-word", 11, 9, 4),
+            ("bad-package-word", 11, 14, 8),
+            ("bad-package-word", 11, 23, 5),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn variables_in_words() {
+        assert_eq!(variable("${kernelname}-"), Ok(Some(("${kernelname}", "kernelname"))));
+        assert_eq!(variable("linux-$flavour"), Ok(Some(("$flavour", "flavour"))));
+        assert_eq!(variable("nginx"), Ok(None));
+        for bad in ["$", "${}", "${a", "${a:-b}", "`x`", "$a$b", "a;b"] {
+            assert_eq!(variable(bad), Err(()), "{bad}");
+        }
+    }
+}
