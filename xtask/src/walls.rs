@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("engine", &["model", "host", "store"]),
     ("media", &["model", "host", "store"]),
     ("netboot", &["model", "store"]),
-    ("server", &["model", "plan", "store", "netboot", "media"]),
+    ("server", &["model", "plan", "host", "store", "netboot"]),
     ("agent", &["model", "plan", "host", "store", "engine", "client"]),
     (
         "hostwright",

@@ -14,6 +14,7 @@ pub mod namespace;
 
 pub mod probe;
 pub mod real;
+pub mod space;
 
 pub use command::{Command, Output, Tool};
 

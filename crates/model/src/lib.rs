@@ -25,6 +25,7 @@ pub mod phase;
 pub mod plan;
 pub mod progress;
 pub mod size;
+pub mod space;
 pub mod storage;
 mod title;
 pub mod vars;
