@@ -1,0 +1,143 @@
+//! The base system: from an image, from an archive of the space, or by debootstrap(8).
+
+use super::{Done, mounts};
+use crate::fault::ActionError;
+use crate::work::Work;
+use hostwright_host::{Command, Host, HostError, Tool};
+use hostwright_model::event::EventBody;
+use hostwright_model::image::ImageRef;
+use hostwright_model::plan::Action;
+
+/// Fewest packages that a base system is thought to have, for a bar that moves before debootstrap
+/// has told how many there are.
+const LIKELY_PACKAGES: u64 = 150;
+
+/// Brings an image here and verifies it.
+pub(super) fn fetch_image(work: &mut Work<'_>, image: &ImageRef) -> Result<Done, ActionError> {
+    let emit = &mut *work.emit;
+    work.images.fetch(image, &mut |done_bytes, total_bytes| {
+        emit(EventBody::Fetch { what: "image".to_owned(), done_bytes, total_bytes });
+    })?;
+    Ok(Done::changed())
+}
+
+/// Lays a fetched image down, over what an earlier attempt may have laid down.
+pub(super) fn lay_image(work: &mut Work<'_>, image: &ImageRef) -> Result<Done, ActionError> {
+    let source = work.images.open(image)?;
+    let (emit, step, total) = (&mut *work.emit, &work.step, image.content_bytes);
+    work.host.lay_tree(&work.settings.target_dir, &*source, &mut |done| {
+        let unit = "bytes".to_owned();
+        emit(EventBody::StepProgress { step: step.clone(), done, total, unit });
+    })?;
+    Ok(Done::changed())
+}
+
+/// Unpacks an archive of the space, over what an earlier attempt may have unpacked.
+pub(super) fn base_file(work: &mut Work<'_>, path: &str) -> Result<Done, ActionError> {
+    let archive = work.settings.in_space(path);
+    let root = work.settings.target_dir.clone();
+    work.host.make_dir(&root, 0o755)?;
+    let tar = Command::new(Tool::Tar)
+        .args(["--extract", "--numeric-owner", "--acls", "--selinux", "--xattrs"])
+        .args(["--xattrs-include=*", "--directory", &root, "--file", &archive]);
+    work.tool(tar)?;
+    Ok(Done::changed())
+}
+
+/// Makes the base system. A half-made one is removed first: debootstrap does not mend it.
+pub(super) fn debootstrap(
+    work: &mut Work<'_>,
+    suite: &str,
+    mirror: &str,
+    options: &[String],
+) -> Result<Done, ActionError> {
+    let root = work.settings.target_dir.clone();
+    work.host.make_dir(&root, 0o755)?;
+    if work.repeated {
+        clear_target(work)?;
+    }
+    let mut command =
+        Command::new(Tool::Debootstrap).args(options).args([suite, root.as_str(), mirror]);
+    command = command.env("LC_ALL", "C");
+    if let Some(proxy) = &work.settings.package_proxy {
+        command = command.env("http_proxy", proxy.clone());
+    }
+    let mut progress = DebootstrapProgress::default();
+    let step = work.step.clone();
+    let output = work.tool_watched(command, &mut |line, emit| {
+        if let Some((done, total)) = progress.line(line) {
+            let unit = "package steps".to_owned();
+            emit(EventBody::StepProgress { step: step.clone(), done, total, unit });
+        }
+    })?;
+    output.success()?;
+    Ok(Done::changed())
+}
+
+/// How far debootstrap is: each package is retrieved, unpacked and configured.
+#[derive(Debug, Default)]
+struct DebootstrapProgress {
+    retrieved: u64,
+    handled: u64,
+}
+
+impl DebootstrapProgress {
+    fn line(&mut self, line: &str) -> Option<(u64, u64)> {
+        let word = line.strip_prefix("I: ")?.split(' ').next()?;
+        match word {
+            "Retrieving" => self.retrieved += 1,
+            "Unpacking" | "Configuring" => self.handled += 1,
+            _ => return None,
+        }
+        let packages =
+            if self.handled == 0 { self.retrieved.max(LIKELY_PACKAGES) } else { self.retrieved };
+        let total = (3 * packages).max(self.retrieved + self.handled);
+        Some((self.retrieved + self.handled, total))
+    }
+}
+
+/// Empties the target but for the file systems that the plan mounts there.
+fn clear_target(work: &mut Work<'_>) -> Result<(), ActionError> {
+    mounts::unmount_pseudo(work)?;
+    let root = work.settings.target_dir.clone();
+    let points: Vec<String> = work
+        .plan
+        .steps()
+        .filter_map(|(_, step)| match &step.action {
+            Action::Mount { volume } => volume.mount_point.as_deref(),
+            _ => None,
+        })
+        .map(|point| work.target(point))
+        .collect();
+    Ok(clear(work.host, &root, &points)?)
+}
+
+fn clear(host: &mut dyn Host, dir: &str, points: &[String]) -> Result<(), HostError> {
+    for name in host.list(dir)? {
+        let path = format!("{}/{name}", dir.trim_end_matches('/'));
+        let leads_to = |point: &String| {
+            point.strip_prefix(&path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if points.iter().any(leads_to) {
+            clear(host, &path, points)?;
+        } else {
+            host.remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_never_passes_its_total() {
+        let mut progress = DebootstrapProgress::default();
+        assert_eq!(progress.line("I: Checking Release signature"), None);
+        assert_eq!(progress.line("I: Retrieving adduser 3.134"), Some((1, 450)));
+        assert_eq!(progress.line("I: Unpacking adduser..."), Some((2, 3)));
+        assert_eq!(progress.line("I: Configuring adduser..."), Some((3, 3)));
+        assert_eq!(progress.line("I: Configuring again..."), Some((4, 4)));
+    }
+}

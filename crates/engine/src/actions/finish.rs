@@ -1,0 +1,87 @@
+//! The end of a run: what was only for the installation goes, the logs stay.
+
+use super::apt::in_target;
+use super::packages::{DENY, OWNER, POLICY};
+use super::{Done, mounts, repository};
+use crate::fault::ActionError;
+use crate::work::Work;
+use hostwright_host::{HostError, Tool};
+use hostwright_model::plan::Action;
+
+/// Takes back what was only for the installation.
+pub(super) fn finish(work: &mut Work<'_>) -> Result<Done, ActionError> {
+    allow_services(work)?;
+    for name in repository::TEMPORARY {
+        work.host.remove(&work.target(&format!("etc/apt/apt.conf.d/{name}")))?;
+    }
+    mounts::unmount_pseudo(work)?;
+    let swaps: Vec<String> = work
+        .plan
+        .steps()
+        .filter_map(|(_, step)| match &step.action {
+            Action::SwapOn { device } => Some(device.clone()),
+            _ => None,
+        })
+        .collect();
+    mounts::swap_off(work, &swaps)?;
+    Ok(Done::changed())
+}
+
+/// Undoes what forbids services. Only our own file is removed: a repeated run may find the target's.
+fn allow_services(work: &mut Work<'_>) -> Result<(), ActionError> {
+    let path = work.target(POLICY);
+    if work.host.read(&path)?.as_deref() == Some(DENY.as_bytes()) {
+        work.host.remove(&path)?;
+    }
+    if work.exists(&work.target("usr/bin/dpkg-divert"))? {
+        let undivert = in_target(work, Tool::DpkgDivert).args([
+            "--quiet",
+            "--package",
+            OWNER,
+            "--rename",
+            "--remove",
+            &format!("/{POLICY}"),
+        ]);
+        work.tool(undivert)?;
+    }
+    Ok(())
+}
+
+/// Saves the logs into the target, where FAI's readers and a later softupdate look for them.
+pub(super) fn save_logs(work: &mut Work<'_>) -> Result<Done, ActionError> {
+    work.logs.flush(work.host, work.settings)?;
+    let action = work.inputs.target.fai_action();
+    let run = format!("{action}-{}", work.run_date);
+    let (host, base) = (work.inputs.hostname.clone(), work.target("var/log/fai"));
+    let saved = format!("{base}/{host}/{run}");
+    work.host.make_dir(&saved, 0o750)?;
+    let logs = work.settings.log_dir.clone();
+    copy_files(work, &logs, &saved)?;
+    for name in ["last".to_owned(), format!("last-{action}")] {
+        work.host.symlink(&format!("{base}/{host}/{name}"), &run)?;
+    }
+    work.host.symlink(&format!("{base}/localhost"), &host)?;
+    for name in ["FAI_CLASSES", "disk_var.sh"] {
+        if let Some(content) = work.host.read(&work.settings.in_logs(name))? {
+            let path = work.target(&format!("var/lib/fai/{name}"));
+            work.host.write(&path, &content, 0o644)?;
+        }
+    }
+    Ok(Done::changed())
+}
+
+/// Copies what is not empty; directories are entered.
+fn copy_files(work: &mut Work<'_>, from: &str, to: &str) -> Result<(), HostError> {
+    for name in work.host.list(from)? {
+        let (from, to) = (format!("{from}/{name}"), format!("{to}/{name}"));
+        if !work.host.list(&from)?.is_empty() {
+            work.host.make_dir(&to, 0o750)?;
+            copy_files(work, &from, &to)?;
+        } else if let Ok(Some(content)) = work.host.read(&from)
+            && !content.is_empty()
+        {
+            work.host.write(&to, &content, 0o640)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! What the actions of a plan do. Each looks before it acts, or is harmless to repeat: a power cut
+//! may have ended it anywhere.
+
+mod apt;
+mod base;
+mod confirm;
+mod debconf;
+mod files;
+mod finish;
+mod format;
+mod fstab;
+mod lvm;
+mod mounts;
+mod packages;
+mod partition;
+mod personalise;
+mod repository;
+mod restore;
+mod scripts;
+
+pub(crate) use mounts::unmount_target;
+pub(crate) use restore::restore;
+pub(crate) use scripts::{source_traced, tests_failed};
+
+use crate::fault::ActionError;
+use crate::logs::LogFile;
+use crate::work::Work;
+use hostwright_model::plan::{Action, Observed, Outcome};
+
+/// What an action came to.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub outcome: Outcome,
+    pub observed: Observed,
+}
+
+impl Done {
+    fn changed() -> Self {
+        Self { outcome: Outcome::Changed, observed: Observed::default() }
+    }
+
+    fn already_true() -> Self {
+        Self { outcome: Outcome::AlreadyTrue, observed: Observed::default() }
+    }
+
+    fn exited(status: i32, observed: Observed) -> Self {
+        Self { outcome: Outcome::Exited(status), observed }
+    }
+}
+
+/// True for actions that run code of the config space.
+pub(crate) fn is_user_code(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Hook { .. }
+            | Action::Subroutines { .. }
+            | Action::ClassScript { .. }
+            | Action::SourceVars { .. }
+            | Action::Script { .. }
+            | Action::Test { .. }
+    )
+}
+
+/// Carries an action out. `earlier` is what the finished steps of its phase observed.
+pub(crate) fn execute(
+    work: &mut Work<'_>,
+    action: &Action,
+    earlier: &[Observed],
+) -> Result<Done, ActionError> {
+    work.log = log_of(action);
+    match action {
+        Action::Hook { path, sourced } => scripts::hook(work, path, *sourced),
+        Action::Subroutines { path } => scripts::subroutines(work, path),
+        Action::ClassScript { path, sourced } => {
+            scripts::class_script(work, path, *sourced, earlier)
+        }
+        Action::SourceVars { path } => scripts::source_vars(work, path),
+        Action::FetchImage { image } => base::fetch_image(work, image),
+        Action::ConfirmDisks { disks } => confirm::confirm_disks(work, disks),
+        Action::PartitionTable { disk } => partition::write_table(work, disk),
+        Action::VolumeGroup { group } => lvm::make_group(work, group),
+        Action::LogicalVolume { group, volume } => lvm::make_volume(work, group, volume),
+        Action::Format { volume } => format::make_file_system(work, volume),
+        Action::StorageFiles { layout } => files::storage_files(work, layout),
+        Action::Mount { volume } => mounts::mount_volume(work, volume),
+        Action::SwapOn { device } => mounts::swap_on(work, device),
+        Action::LayImage { image } => base::lay_image(work, image),
+        Action::BaseFile { path } => base::base_file(work, path),
+        Action::Debootstrap { suite, mirror, options } => {
+            base::debootstrap(work, suite, mirror, options)
+        }
+        Action::InstallFstab => files::install_fstab(work),
+        Action::Debconf { path } => debconf::preseed(work, path),
+        Action::Repository { keys, sources } => repository::write(work, keys, sources.as_ref()),
+        Action::UpdateBase => packages::update_base(work),
+        Action::MountPseudo => mounts::mount_pseudo(work),
+        Action::Packages { group } => packages::run_group(work, group),
+        Action::SettlePackages => packages::settle(work),
+        Action::Script { path } => scripts::script(work, path),
+        Action::Test { path } => scripts::test(work, path),
+        Action::Personalise { hostname, nic } => {
+            personalise::personalise(work, hostname, nic.as_deref())
+        }
+        Action::Finish => finish::finish(work),
+        Action::SaveLogs => finish::save_logs(work),
+        Action::UnmountTarget => mounts::unmount_step(work),
+    }
+}
+
+/// The log in which FAI's readers look for an action.
+fn log_of(action: &Action) -> LogFile {
+    match action {
+        Action::ConfirmDisks { .. }
+        | Action::PartitionTable { .. }
+        | Action::VolumeGroup { .. }
+        | Action::LogicalVolume { .. }
+        | Action::Format { .. }
+        | Action::StorageFiles { .. } => LogFile::Format,
+        Action::Repository { .. }
+        | Action::UpdateBase
+        | Action::Packages { .. }
+        | Action::SettlePackages => LogFile::Software,
+        Action::Script { .. } | Action::Test { .. } => LogFile::Scripts,
+        Action::Debconf { .. } => LogFile::Debconf,
+        _ => LogFile::Fai,
+    }
+}

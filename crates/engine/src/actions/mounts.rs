@@ -1,0 +1,140 @@
+//! Mounts: the new file systems, swap, and the pseudo file systems that programs in the target need.
+
+use super::Done;
+use crate::fault::ActionError;
+use crate::sandbox::FIRMWARE_DIR;
+use crate::work::{Work, exists};
+use hostwright_host::{Command, Host, HostError, MountRequest, Tool};
+use hostwright_model::facts::Firmware;
+use hostwright_model::plan::TargetProfile;
+use hostwright_model::storage::Volume;
+
+/// Mounts a new file system below the target, unless it is.
+pub(super) fn mount_volume(work: &mut Work<'_>, volume: &Volume) -> Result<Done, ActionError> {
+    let Some(point) = &volume.mount_point else {
+        return Ok(Done::already_true());
+    };
+    let target = work.target(point);
+    if is_mounted(work.host, &target)? {
+        return Ok(Done::already_true());
+    }
+    let file_system = volume.file_system.clone();
+    // As FAI does it: access times of an installation interest nobody.
+    let options = match volume.mount_options.as_str() {
+        "" | "-" | "defaults" => "noatime".to_owned(),
+        options => format!("{options},noatime"),
+    };
+    let source = volume.device.clone();
+    work.host.mount(&MountRequest { source, target, file_system, options })?;
+    Ok(Done::changed())
+}
+
+/// Uses a swap area, unless it is used.
+pub(super) fn swap_on(work: &mut Work<'_>, device: &str) -> Result<Done, ActionError> {
+    if swaps(work)?.iter().any(|used| used == device) {
+        return Ok(Done::already_true());
+    }
+    work.tool(Command::new(Tool::Swapon).args(["--priority", "1", device]))?;
+    Ok(Done::changed())
+}
+
+/// Stops using those swap areas of the plan that are used.
+pub(super) fn swap_off(work: &mut Work<'_>, devices: &[String]) -> Result<(), ActionError> {
+    for device in swaps(work)?.iter().filter(|used| devices.contains(used)) {
+        work.tool(Command::new(Tool::Swapoff).arg(device))?;
+    }
+    Ok(())
+}
+
+fn swaps(work: &mut Work<'_>) -> Result<Vec<String>, HostError> {
+    let table = work.read_text("/proc/swaps")?.unwrap_or_default();
+    let words = table.lines().skip(1).filter_map(|line| line.split_whitespace().next());
+    Ok(words.map(str::to_owned).collect())
+}
+
+fn is_mounted(host: &mut dyn Host, path: &str) -> Result<bool, HostError> {
+    Ok(host.mounts_below(path)?.iter().any(|point| point == path))
+}
+
+/// Mounts what programs in the target need, unless it is mounted.
+pub(super) fn mount_pseudo(work: &mut Work<'_>) -> Result<Done, ActionError> {
+    let mut changed = false;
+    for request in pseudo(work)? {
+        if !is_mounted(work.host, &request.target)? {
+            work.host.mount(&request)?;
+            changed = true;
+        }
+    }
+    if work.settings.firmware_view == Some(Firmware::Uefi) && work.exists(FIRMWARE_DIR)? {
+        work.host.make_dir(&work.target("sys/firmware/efi"), 0o755)?;
+    }
+    Ok(if changed { Done::changed() } else { Done::already_true() })
+}
+
+/// Everything that is mounted for programs in the target, in order.
+fn pseudo(work: &mut Work<'_>) -> Result<Vec<MountRequest>, HostError> {
+    let mut list = vec![("proc", "proc", "proc", ""), ("sysfs", "sys", "sysfs", "")];
+    if work.settings.firmware_view.is_some() {
+        if work.exists(FIRMWARE_DIR)? {
+            list.push(("hostwright", "sys/firmware", "tmpfs", "mode=0755,size=64k"));
+        }
+    } else if work.inputs.target.has_disks() && has_efi_variables(work)? {
+        list.push(("efivarfs", "sys/firmware/efi/efivars", "efivarfs", ""));
+    }
+    list.push(("/dev", "dev", "", "bind,private"));
+    list.push(("devpts", "dev/pts", "devpts", "private"));
+    if exists(work.host, "/run/udev")? {
+        list.push(("/run/udev", "run/udev", "", "bind,private"));
+    }
+    let request = |(source, point, kind, options): (&str, &str, &str, &str)| MountRequest {
+        source: source.to_owned(),
+        target: work.settings.in_target(point),
+        file_system: (!kind.is_empty()).then(|| kind.to_owned()),
+        options: options.to_owned(),
+    };
+    Ok(list.into_iter().map(request).collect())
+}
+
+fn has_efi_variables(work: &mut Work<'_>) -> Result<bool, HostError> {
+    let wants = work.inputs.facts.firmware == Firmware::Uefi;
+    Ok(wants && work.exists(&format!("{FIRMWARE_DIR}/efi/efivars"))?)
+}
+
+/// Unmounts what [`mount_pseudo`] mounted, and what user code mounted below it.
+pub(super) fn unmount_pseudo(work: &mut Work<'_>) -> Result<(), ActionError> {
+    for name in ["run/udev", "dev", "sys", "proc"] {
+        let point = work.target(name);
+        unmount_below(work.host, &point)?;
+    }
+    Ok(())
+}
+
+fn unmount_below(host: &mut dyn Host, path: &str) -> Result<(), HostError> {
+    for point in host.mounts_below(path)?.iter().rev() {
+        host.unmount(point)?;
+    }
+    Ok(())
+}
+
+/// Unmounts what this run mounted at and below the target. True if there was something.
+///
+/// A directory that was given as a target may be a mount point of its owner's: that one stays.
+pub(crate) fn unmount_target(
+    host: &mut dyn Host,
+    target: &str,
+    profile: &TargetProfile,
+) -> Result<bool, HostError> {
+    let mut points = host.mounts_below(target)?;
+    points.retain(|point| profile.has_disks() || point != target);
+    for point in points.iter().rev() {
+        host.unmount(point)?;
+    }
+    Ok(!points.is_empty())
+}
+
+/// The last step of a run.
+pub(super) fn unmount_step(work: &mut Work<'_>) -> Result<Done, ActionError> {
+    let target = &work.settings.target_dir;
+    let changed = unmount_target(work.host, target, &work.inputs.target)?;
+    Ok(if changed { Done::changed() } else { Done::already_true() })
+}

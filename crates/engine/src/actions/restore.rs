@@ -1,0 +1,37 @@
+//! Puts back what lives only until the next reboot, so that a run whose journal survived one can go
+//! on: mounts, swap, volume groups, fetched images.
+
+use super::{base, confirm, lvm, mounts};
+use crate::fault::ActionError;
+use crate::work::Work;
+use hostwright_model::plan::Action;
+
+/// `finished` holds the actions that ended well, in order.
+pub(crate) fn restore(work: &mut Work<'_>, finished: &[Action]) -> Result<(), ActionError> {
+    let is_done = |wanted: fn(&Action) -> bool| finished.iter().any(wanted);
+    if is_done(|action| matches!(action, Action::UnmountTarget)) {
+        return Ok(());
+    }
+    let runs_programs = !is_done(|action| matches!(action, Action::Finish));
+    let wants_image = !is_done(|action| matches!(action, Action::LayImage { .. }));
+    for action in finished {
+        match action {
+            Action::ConfirmDisks { disks } => confirm::confirm_same_disks(work, disks)?,
+            Action::VolumeGroup { group } => lvm::activate(work, &group.name)?,
+            Action::Mount { volume } => {
+                mounts::mount_volume(work, volume)?;
+            }
+            Action::SwapOn { device } if runs_programs => {
+                mounts::swap_on(work, device)?;
+            }
+            Action::UpdateBase | Action::MountPseudo if runs_programs => {
+                mounts::mount_pseudo(work)?;
+            }
+            Action::FetchImage { image } if wants_image => {
+                base::fetch_image(work, image)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! Code of the config space: hooks, class scripts, variables, scripts and tests, run as FAI runs
+//! them.
+
+use super::Done;
+use crate::barrier::classes_so_far;
+use crate::environment::is_secret;
+use crate::fault::ActionError;
+use crate::logs::{LogFile, status_line};
+use crate::observe::{changed_vars, printed_classes};
+use crate::settings::Settings;
+use crate::task_error;
+use crate::work::Work;
+use hostwright_host::command::quote;
+use hostwright_host::{Host, HostError, ShellReply, ShellRequest};
+use hostwright_model::fault::FaultKind;
+use hostwright_model::plan::Observed;
+
+/// What a test writes to `test.log` when something is not as it should be.
+const TEST_FAILED: &str = "FAILED with ";
+
+/// A hook. Its exit status is told, and otherwise of no consequence: FAI's hooks raise errors by
+/// `task_error`.
+pub(super) fn hook(work: &mut Work<'_>, path: &str, sourced: bool) -> Result<Done, ActionError> {
+    let name = file_name(path);
+    let dir = work.settings.record_dir.clone();
+    if !sourced {
+        work.say(&format!("Calling hook: {name}"));
+        let status = execute(work, path, dir)?.status;
+        tell_status(work, name, status);
+        return Ok(Done::exited(status, Observed::default()));
+    }
+    work.say(&format!("Source hook: {name}"));
+    let (status, observed) = source(work, path, dir)?;
+    tell_status(work, name, status);
+    Ok(Done::exited(status, observed))
+}
+
+/// Functions of the space, which may replace FAI's own.
+pub(super) fn subroutines(work: &mut Work<'_>, path: &str) -> Result<Done, ActionError> {
+    let dir = work.settings.record_dir.clone();
+    let (status, observed) = source(work, path, dir)?;
+    Ok(Done::exited(status, observed))
+}
+
+/// A class script, which sees the classes so far.
+pub(super) fn class_script(
+    work: &mut Work<'_>,
+    path: &str,
+    sourced: bool,
+    earlier: &[Observed],
+) -> Result<Done, ActionError> {
+    let classes = classes_so_far(earlier).join("\n");
+    // What scripts do to PATH and other variables is taken back at the barrier.
+    work.eval(format!(
+        "export classes={}; unset newclasses; case $PATH in .:*) ;; *) PATH=.:$PATH ;; esac",
+        quote(&classes)
+    ))?;
+    let dir = work.settings.in_space("class");
+    let (status, words) = if sourced {
+        let status = source(work, path, dir)?.0;
+        let words = work.shell_vars.get("newclasses").cloned().unwrap_or_default();
+        (status, words.split_whitespace().map(str::to_owned).collect())
+    } else {
+        let reply = execute(work, path, dir)?;
+        (reply.status, printed_classes(&reply.stdout))
+    };
+    tell_status(work, file_name(path), status);
+    Ok(Done::exited(status, Observed { classes: words, ..Observed::default() }))
+}
+
+/// A `.var` file.
+pub(super) fn source_vars(work: &mut Work<'_>, path: &str) -> Result<Done, ActionError> {
+    let dir = work.settings.in_space("class");
+    let full = work.settings.in_space(path);
+    let (status, observed) = source_traced(work, &full, path, dir)?;
+    Ok(Done::exited(status, observed))
+}
+
+/// Sources a file of assignments; what it sets is logged and has `origin`.
+pub(crate) fn source_traced(
+    work: &mut Work<'_>,
+    full_path: &str,
+    origin: &str,
+    dir: String,
+) -> Result<(i32, Observed), ActionError> {
+    let before = work.shell_vars.clone();
+    let request = ShellRequest::Source { path: full_path.to_owned(), dir, trace: true };
+    let reply = ask(work, &request, origin)?;
+    let vars = changed_vars(&before, &reply.vars, origin);
+    for (name, var) in &vars.0 {
+        let shown = if is_secret(name) { "XXXXXXXXXXXXX" } else { &var.value };
+        work.say(&format!("++ {name}={}", quote(shown)));
+    }
+    keep_functions(work)?;
+    Ok((reply.status, Observed { vars, ..Observed::default() }))
+}
+
+/// A script of `scripts/`. Its output is in `scripts.log` below a header with its name.
+pub(super) fn script(work: &mut Work<'_>, path: &str) -> Result<Done, ActionError> {
+    let name = path.strip_prefix("scripts/").unwrap_or(path).to_owned();
+    let header = header(work, path, &name)?;
+    work.logs.line(LogFile::Scripts, &header);
+    let dir = work.settings.in_space("scripts");
+    let status = execute(work, path, dir)?.status;
+    tell_status(work, &name, status);
+    work.logs.line(LogFile::Scripts, &status_line(&name, status));
+    Ok(Done::exited(status, Observed::default()))
+}
+
+/// A test of `tests/`. Perl finds modules beside it, which newer versions do not by themselves.
+pub(super) fn test(work: &mut Work<'_>, path: &str) -> Result<Done, ActionError> {
+    let name = path.strip_prefix("tests/").unwrap_or(path).to_owned();
+    let header = header(work, path, &name)?;
+    work.logs.line(LogFile::Scripts, &header);
+    let dir = work.settings.in_space("tests");
+    let args = vec![format!("PERL5LIB={dir}"), work.settings.in_space(path)];
+    let request = ShellRequest::Execute { path: "/usr/bin/env".to_owned(), args, dir };
+    let status = ask(work, &request, path)?.status;
+    tell_status(work, &name, status);
+    Ok(Done::exited(status, Observed::default()))
+}
+
+/// True if a test wrote that it failed.
+pub(crate) fn tests_failed(host: &mut dyn Host, settings: &Settings) -> Result<bool, HostError> {
+    let log = host.read(&settings.in_logs("test.log"))?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&log).contains(TEST_FAILED))
+}
+
+/// Sources a file that the engine wrote.
+pub(super) fn source_own(work: &mut Work<'_>, path: &str) -> Result<(), ActionError> {
+    let dir = work.settings.log_dir.clone();
+    let request = ShellRequest::Source { path: path.to_owned(), dir, trace: false };
+    ask(work, &request, path)?;
+    Ok(())
+}
+
+fn source(work: &mut Work<'_>, path: &str, dir: String) -> Result<(i32, Observed), ActionError> {
+    let before = work.shell_vars.clone();
+    let full = work.settings.in_space(path);
+    let reply = ask(work, &ShellRequest::Source { path: full, dir, trace: false }, path)?;
+    let vars = changed_vars(&before, &reply.vars, path);
+    keep_functions(work)?;
+    Ok((reply.status, Observed { vars, ..Observed::default() }))
+}
+
+fn execute(work: &mut Work<'_>, path: &str, dir: String) -> Result<ShellReply, ActionError> {
+    let is_hook = path.starts_with("hooks/");
+    let debug = is_hook && work.shell_vars.get("debug").is_some_and(|debug| !debug.is_empty());
+    let args = if debug { vec!["-d".to_owned()] } else { Vec::new() };
+    let full = work.settings.in_space(path);
+    ask(work, &ShellRequest::Execute { path: full, args, dir }, path)
+}
+
+/// Asks the shell; that user code ended it is the user's fault.
+fn ask(work: &mut Work<'_>, request: &ShellRequest, path: &str) -> Result<ShellReply, ActionError> {
+    match work.shell(request) {
+        Err(HostError::Failed { status, .. }) => {
+            // It may have been told to stop, which is no accident.
+            task_error::check(work.host, work.settings, None, work.phase)?;
+            Err(ActionError::new(
+                FaultKind::Config,
+                "shell-ended",
+                format!("{path} ended the shell that holds FAI's functions, with status {status}"),
+                "a sourced file must use 'return' where a program uses 'exit'",
+            ))
+        }
+        reply => Ok(reply?),
+    }
+}
+
+/// Writes the shell's functions down, for the shell of a resumed run.
+fn keep_functions(work: &mut Work<'_>) -> Result<(), ActionError> {
+    let request = ShellRequest::Eval { script: "declare -f".to_owned(), dir: "/".to_owned() };
+    // Not through `shell`: the text of functions is no output of the run's.
+    let functions = work.host.shell(&request, &mut |_, _| {})?.stdout;
+    work.host.write(&work.settings.functions(), functions.as_bytes(), 0o600)?;
+    Ok(())
+}
+
+fn tell_status(work: &mut Work<'_>, name: &str, status: i32) {
+    let line = status_line(name, status);
+    work.logs.line(LogFile::Status, &line);
+    work.say(&line);
+}
+
+/// The line above a script's output.
+fn header(work: &mut Work<'_>, path: &str, name: &str) -> Result<String, HostError> {
+    let text = work.read_text(&work.settings.in_space(path))?.unwrap_or_default();
+    let kind = match interpreter(&text) {
+        Some("sh" | "bash" | "dash" | "zsh" | "ksh") => "shell:".to_owned(),
+        Some(other) => format!("{other} script"),
+        None => "program".to_owned(),
+    };
+    Ok(format!("=====   {kind} {name}   ====="))
+}
+
+/// The program that a script's first line names: `python3` for `#!/usr/bin/env python3`.
+fn interpreter(text: &str) -> Option<&str> {
+    let mut words = text.lines().next()?.strip_prefix("#!")?.split_whitespace();
+    let program = file_name(words.next()?);
+    if program == "env" { words.find(|word| !word.starts_with('-')) } else { Some(program) }
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interpreters_are_read_from_the_first_line() {
+        assert_eq!(interpreter("#! /bin/bash\necho"), Some("bash"));
+        assert_eq!(interpreter("#!/usr/bin/env -S python3 -u\n"), Some("python3"));
+        assert_eq!(interpreter("\x7fELF"), None);
+    }
+}

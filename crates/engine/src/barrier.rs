@@ -1,0 +1,115 @@
+//! Barriers: what user code said becomes part of the inputs, as FAI's tasks defclass and defvar do
+//! it.
+
+use crate::fault::ActionError;
+use crate::observe::printed_classes;
+use hostwright_model::class::{ClassList, ClassName};
+use hostwright_model::fault::FaultKind;
+use hostwright_model::phase::Phase;
+use hostwright_model::plan::{Action, Inputs, Observed, Stage};
+use hostwright_model::vars::Vars;
+
+/// Names a barrier for the journal: by the stage's last step, or by its phase if it has none.
+pub(crate) fn name(stage: &Stage) -> String {
+    match stage.steps.last() {
+        Some(step) => step.id.to_string(),
+        None => format!("phase/{}", stage.phase),
+    }
+}
+
+/// True if the classes are known behind this stage.
+pub(crate) fn defines_classes(stage: &Stage) -> bool {
+    stage.phase == Phase::Defclass && !is_hooks(stage)
+}
+
+/// True if the variables are known behind this stage.
+pub(crate) fn defines_vars(stage: &Stage) -> bool {
+    stage.phase == Phase::Defvar && !is_hooks(stage)
+}
+
+fn is_hooks(stage: &Stage) -> bool {
+    let hook = |action: &Action| matches!(action, Action::Hook { .. });
+    !stage.steps.is_empty() && stage.steps.iter().all(|step| hook(&step.action))
+}
+
+/// Where classes come from beside scripts, in the order in which they count.
+#[derive(Debug, Default)]
+pub(crate) struct ClassSources {
+    /// `additional-classes` of the log directory.
+    pub additional: String,
+    /// The file in `class/` with the host's name.
+    pub host_file: String,
+    /// `ADDCLASSES`.
+    pub add_classes: String,
+}
+
+/// All classes of a host so far, as its class scripts see them.
+pub(crate) fn classes_so_far(observed: &[Observed]) -> Vec<String> {
+    let printed = observed.iter().flat_map(|observed| observed.classes.iter().cloned());
+    std::iter::once("DEFAULT".to_owned()).chain(printed).collect()
+}
+
+/// The machine's classes, once all class scripts have run.
+pub(crate) fn all_classes(
+    inputs: &Inputs,
+    observed: &[Observed],
+    sources: &ClassSources,
+) -> Result<ClassList, ActionError> {
+    if !inputs.run_class_scripts {
+        return Ok(inputs.given_classes.iter().cloned().collect());
+    }
+    let mut words = classes_so_far(observed);
+    words.extend(printed_classes(&sources.additional));
+    words.extend(printed_classes(&sources.host_file));
+    words.extend(sources.add_classes.split(',').map(|word| word.trim().to_owned()));
+    words.push(inputs.hostname.clone());
+    words.push("LAST".to_owned());
+    words.iter().filter(|word| !word.is_empty()).map(|word| class(word)).collect()
+}
+
+fn class(word: &str) -> Result<ClassName, ActionError> {
+    word.parse().map_err(|error| {
+        ActionError::new(
+            FaultKind::Config,
+            "bad-class-name",
+            format!("a class script printed something else than classes: {error}"),
+            "let class scripts print only class names, and messages to standard error",
+        )
+    })
+}
+
+/// The inputs behind a barrier, and the variables that have no place in them yet.
+pub(crate) fn merge(
+    inputs: &Inputs,
+    early_vars: &Vars,
+    stage: &Stage,
+    observed: &[Observed],
+    classes: Option<ClassList>,
+) -> (Inputs, Vars) {
+    let (mut inputs, mut early_vars) = (inputs.clone(), early_vars.clone());
+    // What class scripts set is theirs alone: FAI runs them in a shell of their own.
+    let seen = observed.iter().filter(|_| !defines_classes(stage));
+    let mut vars = Vars::default();
+    seen.for_each(|observed| vars.extend(&observed.vars));
+    if inputs.classes.is_none()
+        && let Some(hostname) = vars.get("HOSTNAME")
+    {
+        inputs.hostname = hostname.to_owned();
+    }
+    if classes.is_some() {
+        inputs.classes = classes;
+    }
+    match &mut inputs.vars {
+        Some(known) => known.extend(&vars),
+        None => early_vars.extend(&vars),
+    }
+    if inputs.vars.is_none() && defines_vars(stage) {
+        inputs.vars = Some(std::mem::take(&mut early_vars));
+    }
+    for skip in observed.iter().flat_map(|observed| &observed.skips) {
+        if inputs.skips.iter().all(|known| known.phase != skip.phase) {
+            inputs.skips.push(skip.clone());
+        }
+    }
+    (inputs, early_vars)
+}

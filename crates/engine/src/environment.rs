@@ -1,0 +1,147 @@
+//! The variables that FAI promises to hooks, scripts and tools before any of them has run.
+
+use crate::settings::Settings;
+use hostwright_model::class::ClassName;
+use hostwright_model::facts::{Facts, Nic};
+use hostwright_model::plan::Inputs;
+use std::collections::BTreeMap;
+
+/// The version of FAI whose behaviour scripts find here.
+pub const FAI_VERSION: &str = "6.0.3";
+
+/// Where programs are looked for after the directory of FAI's own tools.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/lib/fai:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What the engine found out about the machine before the shell starts.
+pub(crate) struct Surroundings {
+    /// Whole seconds since the kernel started.
+    pub uptime_s: u64,
+    /// When the run began, `20260102_030405`.
+    pub run_date: String,
+}
+
+/// The environment of the long-lived shell.
+pub(crate) fn variables(
+    settings: &Settings,
+    inputs: &Inputs,
+    around: &Surroundings,
+) -> BTreeMap<String, String> {
+    let given = words(&inputs.given_classes);
+    let on_disks = inputs.target.has_disks();
+    let flag = |yes: bool| if yes { "1" } else { "0" }.to_owned();
+    let target = &settings.target_dir;
+    let mut vars: BTreeMap<String, String> = [
+        ("AINSL_TARGET", target.clone()),
+        ("DEBIAN_FRONTEND", "noninteractive".to_owned()),
+        ("FAI", settings.space_dir.clone()),
+        ("FAI_ACTION", inputs.target.fai_action().to_owned()),
+        ("FAI_CONFIG_SRC", format!("file://{}", settings.space_dir)),
+        ("FAI_ETC_DIR", "/etc/fai".to_owned()),
+        ("FAI_FLAGS", settings.flags.join(" ")),
+        ("FAI_LOGPROTO", "ssh".to_owned()),
+        ("FAI_ROOT", target.clone()),
+        ("FAI_RUNDIR", settings.record_dir.clone()),
+        ("FAI_VERSION", FAI_VERSION.to_owned()),
+        ("HOME", "/root".to_owned()),
+        ("HOSTNAME", inputs.hostname.clone()),
+        ("LC_ALL", "C".to_owned()),
+        ("LOGDIR", settings.log_dir.clone()),
+        ("LOGNAME", "root".to_owned()),
+        ("MNTPOINT", "/media/mirror".to_owned()),
+        ("PATH", format!("{}:{PATH}", settings.tools_dir())),
+        ("SHELL", "/bin/bash".to_owned()),
+        ("STOP_ON_ERROR", crate::task_error::DEFAULT_LIMIT.to_string()),
+        ("TERM", "linux".to_owned()),
+        ("USER", "root".to_owned()),
+        ("classes", provisional_classes(inputs)),
+        ("cmdlineclasses", given),
+        ("do_init_tasks", flag(on_disks)),
+        ("fai_rundate", around.run_date.clone()),
+        ("faimond", "0".to_owned()),
+        ("renewclass", flag(inputs.run_class_scripts)),
+        ("start_seconds", around.uptime_s.to_string()),
+        ("target", target.clone()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect();
+    if on_disks {
+        vars.extend(machine(&inputs.facts));
+    }
+    vars.extend(flags(settings));
+    vars.extend(settings.vars.clone());
+    vars
+}
+
+/// Classes whose hooks run before there are classes.
+fn provisional_classes(inputs: &Inputs) -> String {
+    if inputs.given_classes.is_empty() {
+        return format!("DEFAULT LINUX {} LAST", inputs.hostname);
+    }
+    words(&inputs.given_classes)
+}
+
+fn words(classes: &[ClassName]) -> String {
+    classes.iter().map(ClassName::as_str).collect::<Vec<_>>().join(" ")
+}
+
+fn flags(settings: &Settings) -> impl Iterator<Item = (String, String)> {
+    let flags = settings.flags.iter().map(|flag| (format!("flag_{flag}"), "1".to_owned()));
+    let verbose = settings.verbose.then(|| ("verbose".to_owned(), "1".to_owned()));
+    flags.chain(verbose)
+}
+
+/// What FAI's install client knows of the machine it runs on.
+fn machine(facts: &Facts) -> Vec<(String, String)> {
+    let disks: Vec<&str> =
+        facts.disks.iter().filter(|disk| !disk.removable).map(|disk| disk.name.as_str()).collect();
+    let mut vars = vec![("disklist".to_owned(), disks.join(" "))];
+    let Some(nic) = first_nic(facts) else {
+        return vars;
+    };
+    vars.push(("NIC1".to_owned(), nic.name.clone()));
+    vars.push(("MAC".to_owned(), nic.mac.to_string()));
+    let v4 = nic.addresses.iter().find_map(|cidr| {
+        let (address, bits) = cidr.split_once('/')?;
+        let address: std::net::Ipv4Addr = address.parse().ok()?;
+        Some((cidr, address, bits.parse::<u32>().ok().filter(|bits| *bits <= 32)?))
+    });
+    if let Some((cidr, address, bits)) = v4 {
+        let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
+        let text = |bits: u32| std::net::Ipv4Addr::from(bits).to_string();
+        let network = u32::from(address) & mask;
+        vars.push(("CIDR".to_owned(), cidr.clone()));
+        vars.push(("IPADDR".to_owned(), address.to_string()));
+        vars.push(("NETMASK".to_owned(), text(mask)));
+        vars.push(("NETWORK".to_owned(), text(network)));
+        vars.push(("BROADCAST".to_owned(), text(network | !mask)));
+    }
+    vars
+}
+
+/// The interface the machine was reached by: one with an address, else one with a link.
+fn first_nic(facts: &Facts) -> Option<&Nic> {
+    let addressed = facts.nics.iter().find(|nic| !nic.addresses.is_empty());
+    addressed.or_else(|| facts.nics.iter().find(|nic| nic.link_up)).or(facts.nics.first())
+}
+
+/// True for a variable whose value must not appear in a log.
+pub(crate) fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    name.ends_with("PW") || ["PASS", "SECRET", "TOKEN", "PRIVATE"].iter().any(|w| name.contains(w))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_told_by_their_names() {
+        for name in ["ROOTPW", "USERPW", "rootpw", "LOGPASSWD", "api_token", "DB_SECRET"] {
+            assert!(is_secret(name), "{name}");
+        }
+        for name in ["LOGDIR", "PATH", "release", "KEYMAP"] {
+            assert!(!is_secret(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The journal of a run: what was asked, what was begun, what came of it. It alone decides what a
+//! resumed run still has to do.
+//!
+//! A file `journal` in the run's record directory, one JSON object a line, each synced before the
+//! engine goes on:
+//!
+//! ```text
+//! {"record":"opened","version":1,"inputs":{…},"run_date":"20260102_030405"}
+//! {"record":"planned","inputs":"<digest>","steps":41}
+//! {"record":"begun","step":"format/vda1","phase":"partition","action":{…}}
+//! {"record":"finished","step":"format/vda1","outcome":"changed"}
+//! {"record":"barrier","after":"vars/LAST","inputs":{…}}
+//! {"record":"failed","code":"task-error"}
+//! {"record":"ended","task_error":0}
+//! ```
+//!
+//! A line that power cut short is dropped when the journal is opened again.
+
+use hostwright_host::{Host, HostError};
+use hostwright_model::fault::{Fault, FaultKind};
+use hostwright_model::ids::{Digest, StepId};
+use hostwright_model::phase::Phase;
+use hostwright_model::plan::{Action, Inputs, Observed, Outcome};
+use hostwright_model::vars::Vars;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::fault::ActionError;
+
+const VERSION: u32 = 1;
+
+/// What changed in the exported variables of the long-lived shell.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ShellChange {
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub set: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unset: BTreeSet<String>,
+}
+
+impl ShellChange {
+    /// What leads from `old` to `new`.
+    pub(crate) fn between(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Self {
+        let changed = new.iter().filter(|(name, value)| old.get(*name) != Some(value));
+        let set = changed.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let unset = old.keys().filter(|name| !new.contains_key(*name)).cloned().collect();
+        Self { set, unset }
+    }
+
+    fn apply(&self, vars: &mut BTreeMap<String, String>) {
+        vars.retain(|name, _| !self.unset.contains(name));
+        vars.extend(self.set.iter().map(|(name, value)| (name.clone(), value.clone())));
+    }
+
+    fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.unset.is_empty()
+    }
+}
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "kebab-case")]
+pub(crate) enum Record {
+    /// The run began.
+    Opened { version: u32, inputs: Box<Inputs>, run_date: String },
+    /// A plan was made.
+    Planned { inputs: Digest, steps: u64 },
+    /// A step began.
+    Begun { step: StepId, phase: Phase, action: Box<Action> },
+    /// A step ended well.
+    Finished {
+        step: StepId,
+        outcome: Outcome,
+        #[serde(default, skip_serializing_if = "is_silent")]
+        observed: Observed,
+        #[serde(default, skip_serializing_if = "ShellChange::is_empty")]
+        shell: ShellChange,
+    },
+    /// What user code said was taken over into the inputs.
+    Barrier {
+        after: String,
+        inputs: Box<Inputs>,
+        early_vars: Vars,
+        #[serde(default, skip_serializing_if = "ShellChange::is_empty")]
+        shell: ShellChange,
+    },
+    /// The run stopped.
+    Failed { code: String },
+    /// The run is done.
+    Ended { task_error: u32 },
+}
+
+fn is_silent(observed: &Observed) -> bool {
+    *observed == Observed::default()
+}
+
+/// A step that the journal knows.
+#[derive(Clone, Debug)]
+pub(crate) struct Begun {
+    pub step: StepId,
+    pub phase: Phase,
+    pub action: Action,
+}
+
+/// A step that ended well.
+#[derive(Clone, Debug)]
+pub(crate) struct Finished {
+    pub outcome: Outcome,
+    pub observed: Observed,
+}
+
+/// Everything the journal says, in the form in which the engine asks for it.
+#[derive(Clone, Debug)]
+pub(crate) struct History {
+    /// The inputs as of the last barrier.
+    pub inputs: Inputs,
+    /// When the run began, as FAI writes it in directory names.
+    pub run_date: String,
+    /// Variables that hooks set before there were variables.
+    pub early_vars: Vars,
+    /// Steps in the order in which they first began.
+    pub begun: Vec<Begun>,
+    /// Steps that ended well.
+    pub finished: BTreeMap<StepId, Finished>,
+    /// Barriers that were passed.
+    pub barriers: BTreeSet<String>,
+    /// Exported variables of the shell.
+    pub shell: BTreeMap<String, String>,
+    /// The same before the first class script, which must not change them.
+    pub shell_before_classes: Option<BTreeMap<String, String>>,
+    /// Why the run stopped last, unless it went on since.
+    pub failed: Option<String>,
+    /// FAI's task error, once the run is done.
+    pub ended: Option<u32>,
+}
+
+impl History {
+    fn new(inputs: Inputs, run_date: String) -> Self {
+        Self {
+            inputs,
+            run_date,
+            early_vars: Vars::default(),
+            begun: Vec::new(),
+            finished: BTreeMap::new(),
+            barriers: BTreeSet::new(),
+            shell: BTreeMap::new(),
+            shell_before_classes: None,
+            failed: None,
+            ended: None,
+        }
+    }
+
+    fn apply(&mut self, record: &Record) {
+        match record {
+            Record::Opened { .. } | Record::Planned { .. } => {}
+            Record::Begun { step, phase, action } => {
+                self.failed = None;
+                if matches!(**action, Action::ClassScript { .. }) {
+                    self.shell_before_classes.get_or_insert_with(|| self.shell.clone());
+                }
+                if self.begun(step).is_none() {
+                    let action = Action::clone(action);
+                    self.begun.push(Begun { step: step.clone(), phase: *phase, action });
+                }
+            }
+            Record::Finished { step, outcome, observed, shell } => {
+                shell.apply(&mut self.shell);
+                let finished = Finished { outcome: outcome.clone(), observed: observed.clone() };
+                self.finished.insert(step.clone(), finished);
+            }
+            Record::Barrier { after, inputs, early_vars, shell } => {
+                shell.apply(&mut self.shell);
+                self.inputs = Inputs::clone(inputs);
+                self.early_vars = early_vars.clone();
+                self.barriers.insert(after.clone());
+            }
+            Record::Failed { code } => self.failed = Some(code.clone()),
+            Record::Ended { task_error } => self.ended = Some(*task_error),
+        }
+    }
+
+    /// The step, if it ever began.
+    pub(crate) fn begun(&self, step: &StepId) -> Option<&Begun> {
+        self.begun.iter().find(|begun| begun.step == *step)
+    }
+
+    /// True if a script of the phase ended with another status than 0.
+    pub(crate) fn has_failed_script(&self, phase: Phase) -> bool {
+        let script =
+            |begun: &&Begun| begun.phase == phase && matches!(begun.action, Action::Script { .. });
+        let mut ends = self.begun.iter().filter(script).map(|begun| self.finished.get(&begun.step));
+        ends.any(|end| end.is_some_and(|end| matches!(end.outcome, Outcome::Exited(1..))))
+    }
+
+    /// Steps that ended well, in the order in which they began.
+    pub(crate) fn finished_steps(&self) -> impl DoubleEndedIterator<Item = &Begun> {
+        self.begun.iter().filter(|begun| self.finished.contains_key(&begun.step))
+    }
+}
+
+/// The journal of one run.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    path: String,
+    history: History,
+}
+
+impl Journal {
+    /// Begins a journal.
+    pub(crate) fn create(
+        host: &mut dyn Host,
+        path: String,
+        inputs: Inputs,
+        run_date: String,
+    ) -> Result<Self, ActionError> {
+        let history = History::new(inputs.clone(), run_date.clone());
+        let mut journal = Self { path, history };
+        let record = Record::Opened { version: VERSION, inputs: Box::new(inputs), run_date };
+        journal.append(host, &record)?;
+        Ok(journal)
+    }
+
+    /// Reads a journal; `None` if there is none, or if power failed before its first line was
+    /// whole.
+    pub(crate) fn open(host: &mut dyn Host, path: String) -> Result<Option<Self>, ActionError> {
+        let Some(bytes) = host.read(&path)? else {
+            return Ok(None);
+        };
+        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        let mut lines = bytes[..whole].split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+        let Some(first) = lines.next() else {
+            return Ok(None);
+        };
+        let mut history = match parse(&path, first)? {
+            Record::Opened { version: VERSION, inputs, run_date } => {
+                History::new(*inputs, run_date)
+            }
+            _ => return Err(unreadable(&path, "it does not begin as this version's journals do")),
+        };
+        for line in lines {
+            history.apply(&parse(&path, line)?);
+        }
+        if whole < bytes.len() {
+            host.write(&path, &bytes[..whole], 0o600)?;
+        }
+        Ok(Some(Self { path, history }))
+    }
+
+    /// What the journal says.
+    pub(crate) fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Adds a line and waits until it is safe.
+    pub(crate) fn append(&mut self, host: &mut dyn Host, record: &Record) -> Result<(), HostError> {
+        let mut line = serde_json::to_vec(record).expect("invariant: records have string keys");
+        line.push(b'\n');
+        host.append(&self.path, &line)?;
+        self.history.apply(record);
+        Ok(())
+    }
+}
+
+fn parse(path: &str, line: &[u8]) -> Result<Record, ActionError> {
+    serde_json::from_slice(line).map_err(|error| unreadable(path, &error.to_string()))
+}
+
+fn unreadable(path: &str, reason: &str) -> ActionError {
+    ActionError::from(Box::new(Fault::new(
+        FaultKind::Bug,
+        "journal-unreadable",
+        format!("the journal {path} cannot be understood: {reason}"),
+        "remove the record directory to start the installation over",
+    )))
+}

@@ -1,0 +1,80 @@
+//! What user code says without words: files it leaves in the log directory, variables it sets.
+
+use crate::settings::Settings;
+use hostwright_host::{Host, HostError};
+use hostwright_model::ids::StepId;
+use hostwright_model::phase::Phase;
+use hostwright_model::plan::Skip;
+use hostwright_model::vars::Vars;
+use std::collections::BTreeMap;
+
+/// Tasks with a `skip.TASK` file that `known` does not list yet.
+pub(crate) fn new_skips(
+    host: &mut dyn Host,
+    settings: &Settings,
+    known: &[Skip],
+    by: &StepId,
+) -> Result<Vec<Skip>, HostError> {
+    let names = host.list(&settings.log_dir)?;
+    let phases = names.iter().filter_map(|name| name.strip_prefix("skip.")?.parse::<Phase>().ok());
+    let new = phases.filter(|phase| known.iter().all(|skip| skip.phase != *phase));
+    Ok(new.map(|phase| Skip { phase, by: by.clone() }).collect())
+}
+
+/// Removes the `skip.TASK` files of tasks before `phase`, as FAI does when it comes to a task.
+pub(crate) fn forget_skips_before(
+    host: &mut dyn Host,
+    settings: &Settings,
+    phase: Phase,
+) -> Result<(), HostError> {
+    for name in host.list(&settings.log_dir)? {
+        let task = name.strip_prefix("skip.").and_then(|task| task.parse::<Phase>().ok());
+        if task.is_some_and(|task| task < phase) {
+            host.remove(&settings.in_logs(&name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Variables that are new or different in `after`, said to come from `origin`.
+pub(crate) fn changed_vars(
+    before: &BTreeMap<String, String>,
+    after: &BTreeMap<String, String>,
+    origin: &str,
+) -> Vars {
+    let mut vars = Vars::default();
+    for (name, value) in after {
+        if before.get(name) != Some(value) {
+            vars.set(name, value.clone(), origin);
+        }
+    }
+    vars
+}
+
+/// Class names in what a class script printed: every word of each line that is no comment. (FAI
+/// itself joins the lines first, so that a comment swallows what follows; its manual promises this.)
+pub(crate) fn printed_classes(stdout: &str) -> Vec<String> {
+    let lines = stdout.lines().filter(|line| !line.trim_start().starts_with('#'));
+    lines.flat_map(str::split_whitespace).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_take_their_own_line_only() {
+        let stdout = "BAR\n# comment line\n  # another\nBAZ  QUX\n\n";
+        assert_eq!(printed_classes(stdout), ["BAR", "BAZ", "QUX"]);
+    }
+
+    #[test]
+    fn changed_variables_carry_their_origin() {
+        let before = BTreeMap::from([("a".to_owned(), "1".to_owned())]);
+        let mut after = before.clone();
+        after.insert("b".to_owned(), "2".to_owned());
+        let vars = changed_vars(&before, &after, "class/X.var");
+        assert_eq!(vars.0.len(), 1);
+        assert_eq!(vars.0["b"].origin, "class/X.var");
+    }
+}

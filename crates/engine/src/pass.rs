@@ -1,0 +1,138 @@
+//! Passing a barrier: classes and variables are gathered from where FAI gathers them, told to the
+//! shell and written to FAI's log files.
+
+use crate::actions;
+use crate::barrier::{self, ClassSources};
+use crate::environment::is_secret;
+use crate::fault::ActionError;
+use crate::journal::{Record, ShellChange};
+use crate::work::Work;
+use hostwright_host::HostError;
+use hostwright_host::command::quote;
+use hostwright_model::class::ClassList;
+use hostwright_model::ids::StepId;
+use hostwright_model::plan::{Inputs, Observed, Plan, Stage};
+use hostwright_model::vars::Vars;
+use std::collections::BTreeMap;
+
+use crate::session::Session;
+use hostwright_model::event::EventBody;
+
+/// Where scripts leave classes and variables.
+const ADDITIONAL_CLASSES: &str = "additional-classes";
+const ADDITIONAL_VARS: &str = "additional.var";
+
+/// Takes over what the finished steps of `stage` said.
+pub(crate) fn pass(
+    session: &mut Session<'_>,
+    emit: &mut dyn FnMut(EventBody),
+    plan: &Plan,
+    stage: &Stage,
+) -> Result<(), ActionError> {
+    let history = session.history();
+    let of = |step: &StepId| history.finished.get(step).map(|done| done.observed.clone());
+    let mut observed: Vec<Observed> = stage.steps.iter().filter_map(|step| of(&step.id)).collect();
+    let (before, early_vars) = (history.shell.clone(), history.early_vars.clone());
+    let clean = history.shell_before_classes.clone();
+    let name = barrier::name(stage);
+    let mut work = session.work(emit, plan, stage.phase, &StepId::new(&*name), false);
+    let mut classes = None;
+    if barrier::defines_classes(stage) {
+        let sources = class_sources(&mut work)?;
+        let all = barrier::all_classes(work.inputs, &observed, &sources)?;
+        take_back(&mut work, clean)?;
+        tell_classes(&mut work, &all)?;
+        classes = Some(all);
+    }
+    if barrier::defines_vars(stage) {
+        observed.push(additional_vars(&mut work)?);
+        write_variables(&mut work)?;
+    }
+    let (inputs, early_vars) = barrier::merge(work.inputs, &early_vars, stage, &observed, classes);
+    finish(session, &before, name, inputs, early_vars)
+}
+
+fn finish(
+    session: &mut Session<'_>,
+    before: &BTreeMap<String, String>,
+    after: String,
+    inputs: Inputs,
+    early_vars: Vars,
+) -> Result<(), ActionError> {
+    session.logs.flush(session.host, &session.settings)?;
+    let shell = ShellChange::between(before, &session.shell_vars);
+    let record = Record::Barrier { after, inputs: Box::new(inputs), early_vars, shell };
+    session.journal.append(session.host, &record)?;
+    session.host.remove(&session.settings.in_logs(ADDITIONAL_CLASSES))?;
+    Ok(())
+}
+
+fn class_sources(work: &mut Work<'_>) -> Result<ClassSources, HostError> {
+    let host_file = work.settings.in_space(&format!("class/{}", work.inputs.hostname));
+    Ok(ClassSources {
+        additional: work.read_text(&work.settings.in_logs(ADDITIONAL_CLASSES))?.unwrap_or_default(),
+        host_file: work.read_text(&host_file)?.unwrap_or_default(),
+        add_classes: work.shell_vars.get("ADDCLASSES").cloned().unwrap_or_default(),
+    })
+}
+
+/// Takes back what class scripts did to variables: FAI runs them in a shell of their own.
+fn take_back(
+    work: &mut Work<'_>,
+    clean: Option<BTreeMap<String, String>>,
+) -> Result<(), HostError> {
+    let Some(clean) = clean else {
+        return Ok(());
+    };
+    let change = ShellChange::between(work.shell_vars, &clean);
+    let set = change.set.iter().map(|(name, value)| format!("export {name}={}\n", quote(value)));
+    let unset = change.unset.iter().map(|name| format!("unset -v {name}\n"));
+    let script: String = set.chain(unset).collect();
+    if !script.is_empty() {
+        work.eval(script)?;
+    }
+    Ok(())
+}
+
+/// Classes as scripts expect them: on lines of their own, and joined by dots for cfengine.
+fn tell_classes(work: &mut Work<'_>, classes: &ClassList) -> Result<(), HostError> {
+    let names: Vec<&str> = classes.iter().map(|class| class.as_str()).collect();
+    let lines = names.join("\n");
+    let path = work.settings.in_logs("FAI_CLASSES");
+    work.host.write(&path, format!("{lines}\n").as_bytes(), 0o644)?;
+    work.say(&format!("List of all classes: {}", names.join(" ")));
+    let (lines, dots) = (quote(&lines), quote(&names.join(".")));
+    work.eval(format!("export classes={lines} cfclasses={dots}"))?;
+    Ok(())
+}
+
+/// Variables that hooks and class scripts wrote to a file, then those of the operator, who has the
+/// last word.
+fn additional_vars(work: &mut Work<'_>) -> Result<Observed, ActionError> {
+    let path = work.settings.in_logs(ADDITIONAL_VARS);
+    let mut observed = Observed::default();
+    if work.exists(&path)? {
+        let dir = work.settings.in_space("class");
+        work.say("Defining variables from additional.var");
+        observed = actions::source_traced(work, &path, ADDITIONAL_VARS, dir)?.1;
+    }
+    let words: Vec<String> =
+        work.settings.vars.iter().map(|(name, value)| format!("{name}={}", quote(value))).collect();
+    if !words.is_empty() {
+        work.eval(format!("export {}", words.join(" ")))?;
+        for (name, value) in &work.settings.vars {
+            observed.vars.set(name, value.clone(), "command line");
+        }
+    }
+    Ok(observed)
+}
+
+/// `variables.log`: every variable, secrets masked.
+fn write_variables(work: &mut Work<'_>) -> Result<(), HostError> {
+    let line = |(name, value): (&String, &String)| {
+        let shown = if is_secret(name) { "XXXXXXXXXXXXX" } else { value };
+        format!("{name}={}\n", quote(shown))
+    };
+    let text: String = work.shell_vars.iter().map(line).collect();
+    work.host.write(&work.settings.in_logs("variables.log"), text.as_bytes(), 0o640)
+}
