@@ -15,7 +15,8 @@ pub struct KnownMachine {
     pub address: Option<Ipv4Addr>,
 }
 
-/// The machines that DHCP knows. Answers come from memory: they are awaited by every packet.
+/// The machines that DHCP knows. Answers come from memory: every packet waits for them, and holds
+/// the lock of [`crate::SharedLeases`] meanwhile, so that they must not ask it anything.
 pub trait Machines: Send + Sync {
     /// The machine one of whose boot interfaces has the address `mac`.
     fn machine(&self, mac: MacAddr) -> Option<KnownMachine>;

@@ -52,10 +52,19 @@ impl Case<'_> {
         })
     }
 
-    /// The machine's fixed address, unless another of its interfaces uses it now or it was declined.
+    /// The machine's fixed address, unless somebody else uses it now or it was declined.
     fn usable_fixed_address(&self) -> Option<Ipv4Addr> {
         let fixed = self.machine.as_ref()?.address?;
-        self.is_free(fixed).then_some(fixed)
+        (self.is_free(fixed) || self.takes_over(fixed)).then_some(fixed)
+    }
+
+    /// Firmware tries one interface after the other, and what it does on one it has given up on
+    /// the others. A running system uses all of its interfaces at once.
+    fn takes_over(&self, address: Ipv4Addr) -> bool {
+        let Some(lease) = self.view.leases.of_address(address) else { return false };
+        let holder = self.view.machines.machine(lease.mac);
+        let same_machine = holder.is_some() && holder == self.machine;
+        self.client.is_boot_client() && same_machine && lease.state != LeaseState::Declined
     }
 
     fn is_free(&self, address: Ipv4Addr) -> bool {
