@@ -23,6 +23,7 @@ pub(super) fn run(args: &[String], session: &mut Session<'_>) -> Result<i32, Too
     let classes = session.classes();
     let holds = |question: &String| holds(question, &classes).map_err(usage);
     let answer = match args {
+        [flag] if flag == "-a" => false,
         [flag, questions @ ..] if flag == "-a" => all(questions, holds)?,
         [flag, questions @ ..] if flag == "-o" => !all(questions, |q| holds(q).map(|yes| !yes))?,
         [question] => holds(question)?,

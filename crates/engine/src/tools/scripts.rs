@@ -1,7 +1,7 @@
 //! `fai-do-scripts`: runs the scripts of every class in a directory and logs how they end.
 
 use super::options::Options;
-use super::session::{script, usage};
+use super::session::{script_for_log, usage};
 use super::{Session, ToolError, check_status};
 use hostwright_host::metadata;
 
@@ -71,11 +71,13 @@ fn call(dir: &str, file: &str, kind: &Kind, session: &mut Session<'_>) -> Result
     let path = format!("./{file}");
     let classes = format!("-D{}", session.env.get("cfclasses").unwrap_or_default());
     let command = match kind {
-        Kind::Shell(shell) if session.env.is_on("debug") => script(dir, shell, &["-x", &path]),
-        Kind::Other(name) if old_logs && name == "cf-agent" => {
-            script(dir, &path, &["-KI", &classes])
+        Kind::Shell(shell) if session.env.is_on("debug") => {
+            script_for_log(dir, shell, &["-x", &path])
         }
-        _ => script(dir, &path, &[]),
+        Kind::Other(name) if old_logs && name == "cf-agent" => {
+            script_for_log(dir, &path, &["-KI", &classes])
+        }
+        _ => script_for_log(dir, &path, &[]),
     };
     let (output, text) = session.run_collecting(command)?;
     let line = check_status::line(file, output.status);

@@ -2,7 +2,7 @@
 
 use super::ToolError;
 use super::install_packages::PackageLists;
-use hostwright_host::{Command, Host, HostError, Output};
+use hostwright_host::{Command, Host, HostError, Output, Tool};
 use hostwright_model::event::Stream;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -170,11 +170,18 @@ impl Session<'_> {
     }
 }
 
-/// Runs a file of the config space in `dir`, in the way of a shell: bash sees to files without `#!`.
+/// Runs a file of the config space in `dir` as a shell would: bash sees to files without `#!`, and
+/// `$0` is `path` as it is (the builtin `exec` would make it absolute).
 pub(super) fn script(dir: &str, path: &str, args: &[&str]) -> Command {
-    Command::new(hostwright_host::Tool::Bash)
-        .args(["-c", r#"cd "$1" && shift && exec "$@""#, "bash", dir, path])
-        .args(args.iter().copied())
+    let text = r#"cd "$1" && shift && "$@""#;
+    Command::new(Tool::Bash).args(["-c", text, "bash", dir, path]).args(args.iter().copied())
+}
+
+/// The same with standard error going where standard output goes: on two pipes their lines would
+/// lose their order.
+pub(super) fn script_for_log(dir: &str, path: &str, args: &[&str]) -> Command {
+    let text = r#"cd "$1" && shift && "$@" 2>&1"#;
+    Command::new(Tool::Bash).args(["-c", text, "bash", dir, path]).args(args.iter().copied())
 }
 
 /// Words between blanks.

@@ -43,7 +43,7 @@ pub(super) fn run(args: &[String], session: &mut Session<'_>) -> Result<i32, Too
         copier.copy(source);
     }
     let (lines, failed) = copier.finish();
-    if let Some(log) = log.filter(|_| !lines.is_empty()) {
+    if let Some(log) = log {
         session.host.append(&log, lines.as_bytes())?;
     }
     Ok(i32::from(failed))
