@@ -212,7 +212,10 @@ mod tests {
         let classes = "A".parse().expect("classes");
         let found = groups(&space, &classes, &Vars::default()).expect_err("errors");
         let found: Vec<String> = found.iter().map(ToString::to_string).collect();
-        insta::assert_snapshot!(found.join("\n"), @"");
+        insta::assert_snapshot!(found.join("\n"), @r"
+        package_config/A:2:1: error[unset-variable]: no .var file of these classes sets 'unset'; set it in class/CLASS.var: unset=…
+        package_config/A:5:1: error[foreign-package-action]: this version does not execute 'PACKAGES taskinst'; use install, install-norec or remove, or drop the class
+        ");
     }
 
     #[test]

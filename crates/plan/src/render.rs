@@ -41,18 +41,22 @@ fn render_stage(text: &mut String, stage: &Stage) {
 }
 
 fn render_step(text: &mut String, step: &Step) {
-    let (title, why) = (step.action.title(), step.why.to_string());
-    let why = if title_names(&step.action, &why) { String::new() } else { format!("  # {why}") };
-    let _ = writeln!(text, "  {title:<TITLE_COLUMNS$}{why}", title = title);
+    let line = format!("  {:<TITLE_COLUMNS$}  # {}", step.action.title(), reason(step));
+    let _ = writeln!(text, "{}", line.trim_end_matches([' ', '#']));
     details(&step.action).iter().for_each(|detail| {
         let _ = writeln!(text, "      {detail}");
     });
 }
 
-/// True if the reason says nothing that the title does not say: the file itself.
-fn title_names(action: &Action, why: &str) -> bool {
-    matches!(action, Action::Subroutines { .. } | Action::ClassScript { .. })
-        && action.title().contains(why)
+/// Why a step is there. A file that its title names already is left out.
+fn reason(step: &Step) -> String {
+    let why = step.why.to_string();
+    let file = &step.why.file;
+    let is_named = !file.is_empty() && step.why.line == 0 && step.action.title().contains(file);
+    if !is_named {
+        return why;
+    }
+    step.why.class.as_ref().map(|class| format!("class {class}")).unwrap_or_default()
 }
 
 /// What does not fit into a title.

@@ -4,7 +4,7 @@ mod copies;
 mod names;
 
 use crate::finding::{self, Finding};
-use crate::space::{ConfigSpace, parse, variable};
+use crate::space::{ConfigSpace, NO_CLASS_DIRECTORY, parse, variable};
 use crate::tree::ConfigTree;
 use hostwright_model::diagnostic::Diagnostic;
 use std::collections::BTreeSet;
@@ -13,14 +13,13 @@ use std::collections::BTreeSet;
 /// lines. Errors stop a run of the machines that they concern; the rest is advice.
 pub fn check(tree: &ConfigTree) -> Vec<Diagnostic> {
     let (space, mut found) = parse(tree);
-    if !tree.files.keys().any(|path| path.starts_with("class/")) {
-        let message = "there is no directory class/, so this is not a config space";
-        let cure = "give the directory that holds class/, scripts/ and package_config/";
-        found.push(Finding::error("no-class-directory", message, cure).at_file("class"));
-    } else {
-        found.extend(no_base_system(&space));
-        found.extend(names::unnamed_classes(tree, &space));
+    if found.iter().any(|diagnostic| diagnostic.code == NO_CLASS_DIRECTORY) {
+        // Whatever this directory is, advice about it as a space would only be noise.
+        found.retain(|diagnostic| diagnostic.code == NO_CLASS_DIRECTORY);
+        return found;
     }
+    found.extend(no_base_system(&space));
+    found.extend(names::unnamed_classes(tree, &space));
     found.extend(copies::missing_sources(tree, &space));
     found.extend(unset_variables(tree, &space));
     finding::sort(&mut found);

@@ -14,6 +14,9 @@ use hostwright_model::plan::{Action, Inputs, Plan, Stage, Step, TargetProfile};
 use hostwright_model::storage::{DiskLayout, LogicalVolume, PartitionKind, Volume, VolumeGroup};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// LVM's extents, unless vgcreate(8) is told otherwise.
+const EXTENT_BYTES: u64 = 4 << 20;
+
 /// Everything wrong with a plan for these inputs. A plan with objections must not be run.
 pub fn check_plan(plan: &Plan, inputs: &Inputs) -> Vec<Diagnostic> {
     let mut auditor = Auditor { inputs, found: Vec::new(), state: State::default() };
@@ -37,6 +40,8 @@ struct State {
     confirmed: BTreeMap<String, Disk>,
     /// Block devices that this plan made, with their size.
     devices: BTreeMap<String, u64>,
+    /// Those of them that are logical volumes.
+    logical: BTreeSet<String>,
     /// Volume groups, with the bytes that are left in them.
     groups: BTreeMap<String, u64>,
     /// Devices that belong to a volume group.
@@ -253,6 +258,7 @@ impl Auditor<'_> {
         self.demand(left.is_some(), "plan-no-room", id, message);
         self.state.groups.insert(group.to_owned(), left.unwrap_or_default());
         self.state.devices.insert(volume.device.clone(), volume.size_bytes);
+        self.state.logical.insert(volume.device.clone());
     }
 
     fn format(&mut self, id: &StepId, volume: &Volume) {
@@ -260,8 +266,11 @@ impl Auditor<'_> {
         let size = self.state.devices.get(device).copied();
         let message = format!("{device} was not made in this plan");
         self.demand(size.is_some(), "plan-no-device", id, message);
+        // LVM rounds what it is asked for up to whole extents.
+        let slack = if self.state.logical.contains(device) { EXTENT_BYTES } else { 1 };
+        let fits = |size| (size..size + slack).contains(&volume.size_bytes);
         let message = format!("{device} has another size than was planned for");
-        self.demand(size.is_none_or(|s| s == volume.size_bytes), "plan-wrong-size", id, message);
+        self.demand(size.is_none_or(fits), "plan-wrong-size", id, message);
         let is_free = !self.state.members.contains(device);
         self.demand(is_free, "plan-used-twice", id, format!("{device} belongs to a volume group"));
         let kind = volume.file_system.clone().unwrap_or_default();

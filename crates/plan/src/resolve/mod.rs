@@ -33,12 +33,8 @@ pub fn resolve(space: &ConfigSpace, inputs: &Inputs) -> Result<Plan, Vec<Diagnos
     let mut planner = Planner { space, inputs, classes: early, stages: Vec::new() };
     planner.refuse_broken_files()?;
     let open = planner.plan_classes();
-    let known = match &inputs.classes {
-        Some(classes) => classes.clone(),
-        None if inputs.run_class_scripts => return Ok(planner.finish(None, open)),
-        None => planner.classes.clone(),
-    };
-    planner.classes = known;
+    let Some(classes) = &inputs.classes else { return Ok(planner.finish(None, open)) };
+    planner.classes = classes.clone();
     planner.refuse_broken_files()?;
     let layout = planner.layout()?;
     let open = planner.plan_vars();
@@ -90,21 +86,16 @@ impl Planner<'_> {
             self.body(Phase::Setup, vec![step], true);
         }
         self.hooks(Phase::Defclass);
-        if !self.inputs.run_class_scripts {
-            return Vec::new();
-        }
-        let scripts = self.space.class_scripts.iter().map(|script| {
-            let action = Action::ClassScript { path: script.path.clone(), sourced: script.sourced };
-            step(script.path.clone(), action, Why::line(script.path.clone(), 0, None))
+        let scripts = self.space.class_scripts.iter().filter(|_| self.inputs.run_class_scripts);
+        let steps = scripts.map(|script| {
+            let (path, sourced) = (script.path.clone(), script.sourced);
+            let why = Why::line(path.clone(), 0, None);
+            step(path.clone(), Action::ClassScript { path, sourced }, why)
         });
-        let steps: Vec<Step> = scripts.collect();
-        let count = steps.len();
+        let steps: Vec<Step> = steps.collect();
+        let who = format!("{} class {}", steps.len(), plural(&steps, "script", "scripts"));
         self.question(Phase::Defclass, steps, self.inputs.classes.is_none());
-        let after = "the phases from defvar on";
-        match count {
-            1 => vec![format!("the classes: 1 class script will say; {after} depend on them")],
-            n => vec![format!("the classes: {n} class scripts will say; {after} depend on them")],
-        }
+        vec![format!("the classes: {who} will say; the phases from defvar on depend on them")]
     }
 
     /// From the classes up to the variables.
@@ -116,12 +107,9 @@ impl Planner<'_> {
             Some(step(format!("var/{class}"), Action::SourceVars { path }, why))
         });
         let steps: Vec<Step> = files.collect();
-        let open = match steps.len() {
-            1 => "the variables: 1 .var file will say; the phases from action on depend on them",
-            _ => "the variables: .var files will say; the phases from action on depend on them",
-        };
+        let who = format!("{} .var {}", steps.len(), plural(&steps, "file", "files"));
         self.question(Phase::Defvar, steps, self.inputs.vars.is_none());
-        vec![open.to_owned()]
+        vec![format!("the variables: {who} will say; the phases from action on depend on them")]
     }
 
     /// Everything behind the variables.
@@ -209,6 +197,10 @@ impl Planner<'_> {
         let inputs = inputs_digest(self.space, self.inputs);
         Plan { version: PLAN_VERSION, inputs, stages: self.stages, layout, open }
     }
+}
+
+fn plural(steps: &[Step], one: &'static str, more: &'static str) -> &'static str {
+    if steps.len() == 1 { one } else { more }
 }
 
 /// A step.

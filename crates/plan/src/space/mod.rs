@@ -21,6 +21,7 @@ mod var_file;
 pub use condition::{Condition, Expression};
 pub(crate) use package_file::variable;
 pub use package_file::{BlockAction, PackageBlock, PackageFile, PackageWord};
+pub(crate) use read::NO_CLASS_DIRECTORY;
 pub use read::parse;
 pub use var_file::VarFile;
 
@@ -128,25 +129,27 @@ impl ConfigSpace {
         last_of(&self.base_files, classes)
     }
 
-    /// True if the file at `path` counts for a machine of these classes.
+    /// True if the file at `path` counts for a machine of these classes. What cannot belong to any
+    /// class, because its name is not that of one, counts for all.
     pub fn is_active(&self, path: &str, classes: &ClassList) -> bool {
         let Some((directory, rest)) = path.split_once('/') else { return true };
         let first = rest.split('/').next().unwrap_or_default();
-        match directory {
-            "class" if read::is_numbered(first) => true,
-            "class" => classes.contains(first.strip_suffix(".var").unwrap_or(first)),
+        let class = match directory {
+            "class" if read::is_numbered(first) => return true,
+            "class" => first.strip_suffix(".var").unwrap_or(first),
             "hooks" => {
                 let class = rest.split_once('.').map_or("", |(_, class)| class);
-                let class = class.strip_suffix(".sh").unwrap_or(class);
-                class.is_empty() || classes.contains(class)
+                class.strip_suffix(".sh").unwrap_or(class)
             }
             "disk_config" => {
-                self.disk_config_of(classes).is_some_and(|(_, file)| file.path == path)
+                let counts = self.disk_config_of(classes).map(|(_, file)| file.path.as_str());
+                return counts == Some(path) || first.parse::<ClassName>().is_err();
             }
-            "basefiles" => classes.iter().any(|class| first.starts_with(&format!("{class}."))),
-            "files" => classes.contains(rest.rsplit('/').next().unwrap_or_default()),
-            _ => classes.contains(first) || classes.contains(first.trim_end_matches(".gpg")),
-        }
+            "basefiles" => read::base_file_class(first).unwrap_or(first),
+            "files" => rest.rsplit('/').next().unwrap_or_default(),
+            _ => read::key_class(first).unwrap_or(first),
+        };
+        classes.contains(class) || class.parse::<ClassName>().is_err()
     }
 }
 

@@ -312,9 +312,9 @@ mod tests {
         assert_eq!(file.blocks[1].condition.classes().len(), 2);
         assert_eq!(words(1), [("${k}-", 6, 1)]);
         assert_eq!(file.blocks[2].action, BlockAction::Foreign("dnfi".to_owned()));
-        assert_eq!(words(3), [("z", 13, 1)]);
+        assert_eq!(words(3), [("z", 12, 1)]);
         assert_eq!(file.blocks.len(), 4);
-        assert_eq!(file.preload_lines, [14]);
+        assert_eq!(file.preload_lines, [13]);
     }
 
     #[test]

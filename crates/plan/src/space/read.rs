@@ -9,6 +9,9 @@ use hostwright_model::class::ClassName;
 use hostwright_model::diagnostic::{Diagnostic, Severity};
 use std::collections::BTreeMap;
 
+/// Code of the finding for what is no config space at all.
+pub(crate) const NO_CLASS_DIRECTORY: &str = "no-class-directory";
+
 /// Endings of base files.
 const BASE_FILE_SUFFIXES: [&str; 8] =
     [".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz", ".tar.zst", ".tzst"];
@@ -20,6 +23,11 @@ const FILE_HELPERS: [&str; 4] = ["preinst", "postinst", "file-modes", "_substitu
 /// space has everything that could be read.
 pub fn parse(tree: &ConfigTree) -> (ConfigSpace, Vec<Diagnostic>) {
     let mut reader = Reader { space: empty(tree), found: Vec::new() };
+    if !tree.files.keys().any(|path| path.starts_with("class/")) {
+        let message = "there is no directory class/, so this is not a config space";
+        let cure = "give the directory that holds class/, scripts/ and package_config/";
+        reader.found.push(Finding::error(NO_CLASS_DIRECTORY, message, cure).at_file("class"));
+    }
     for link in tree.dangling_links() {
         let message = "the link leads to nothing inside the space";
         let cure = "let it point to a file of the space, by a relative path";
@@ -41,6 +49,16 @@ pub fn parse(tree: &ConfigTree) -> (ConfigSpace, Vec<Diagnostic>) {
 /// True for names that FAI's glob `[0-9][0-9]*` matches.
 pub(super) fn is_numbered(name: &str) -> bool {
     name.bytes().take(2).filter(u8::is_ascii_digit).count() == 2
+}
+
+/// The class of a base file, `DEBIAN` of `DEBIAN.tar.xz`.
+pub(super) fn base_file_class(name: &str) -> Option<&str> {
+    BASE_FILE_SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix))
+}
+
+/// The class of an apt key, `DEBIAN` of `DEBIAN.gpg`.
+pub(super) fn key_class(name: &str) -> Option<&str> {
+    name.strip_suffix(".gpg").or_else(|| name.strip_suffix(".asc"))
 }
 
 /// True for what editors, dpkg and people leave behind.
@@ -148,7 +166,7 @@ impl Reader {
     }
 
     fn package_file(&mut self, path: &str, name: &str, file: &TreeFile) {
-        let key = name.strip_suffix(".gpg").or_else(|| name.strip_suffix(".asc"));
+        let key = key_class(name);
         let Some(class) = self.class(path, key.unwrap_or(name)) else { return };
         if key.is_some() {
             self.space.keys.entry(class).or_default().push(path.to_owned());
@@ -160,8 +178,9 @@ impl Reader {
     }
 
     fn base_file(&mut self, path: &str, name: &str) {
-        let class = BASE_FILE_SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix));
-        let Some(class) = class.and_then(|class| self.class(path, class)) else { return };
+        let Some(class) = base_file_class(name).and_then(|class| self.class(path, class)) else {
+            return;
+        };
         if let Some(other) = self.space.base_files.get(&class) {
             let message = format!("class {class} has a second base system, {other}");
             let finding = Finding::error("duplicate-base-file", message, "remove one of them");
