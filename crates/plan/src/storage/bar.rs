@@ -15,10 +15,10 @@ pub(super) struct Cell {
 
 /// Columns of a bar, borders included.
 const WIDTH: usize = 96;
-/// Narrowest cell, without borders, as long as there is room for all of them.
-const NARROWEST: usize = 8;
+/// Narrowest cell, without borders, where there is room: it holds ` 1 /boot/efi `.
+const NARROWEST: usize = 13;
 /// More cells than this cannot be told from each other.
-const MOST_CELLS: usize = 32;
+const MOST_CELLS: usize = 24;
 
 /// Draws the cells beside each other, with two lines of text in each; nothing if there are too many.
 pub(super) fn bar(cells: &[Cell]) -> Vec<String> {
@@ -44,7 +44,8 @@ pub(super) fn bar(cells: &[Cell]) -> Vec<String> {
 /// Shares the columns out: each cell gets its share, but at least the narrowest width.
 fn widths(cells: &[Cell]) -> Vec<usize> {
     let room = WIDTH - cells.len() - 1;
-    let narrowest = NARROWEST.min(room / cells.len());
+    // A third of the room is left to show proportions with, however many cells there are.
+    let narrowest = NARROWEST.min(room * 2 / 3 / cells.len());
     let total: u128 = cells.iter().map(|cell| u128::from(cell.weight)).sum();
     let share = |cell: &Cell| {
         let columns = room as u128 * u128::from(cell.weight) / total.max(1);
@@ -65,15 +66,18 @@ fn widths(cells: &[Cell]) -> Vec<usize> {
 
 fn text(cell: &Cell, row: usize, width: usize) -> String {
     let filler = if cell.free { '░' } else { ' ' };
-    let room = width.saturating_sub(2);
-    let mut text: String = cell.lines[row].chars().take(room).collect();
-    if text.chars().count() < cell.lines[row].chars().count() {
-        text.pop();
-        text.push('…');
+    let margin = usize::from(width > 2);
+    let room = width - 2 * margin;
+    let whole = &cell.lines[row];
+    let mut padded: String = std::iter::repeat_n(filler, margin).collect();
+    if whole.chars().count() > room {
+        padded.extend(whole.chars().take(room.saturating_sub(1)));
+        padded.push('…');
+    } else {
+        padded.push_str(whole);
     }
-    let mut padded: String = std::iter::repeat_n(filler, (width - room).min(1)).collect();
-    padded.push_str(&text);
-    padded.extend(std::iter::repeat_n(filler, width - padded.chars().count()));
+    let missing = width.saturating_sub(padded.chars().count());
+    padded.extend(std::iter::repeat_n(filler, missing));
     padded
 }
 
@@ -121,6 +125,8 @@ mod tests {
     #[test]
     fn small_cells_stay_readable_and_long_names_are_cut() {
         let lines = bar(&[cell(1, "1 /boot/efi"), cell(1_000_000, "2 /")]);
-        assert!(lines[1].starts_with("│ 1 /bo… │ 2 / "), "{}", lines[1]);
+        assert!(lines[1].starts_with("│ 1 /boot/efi │ 2 / "), "{}", lines[1]);
+        let lines = bar(&[cell(1, "1 /var/lib/docker"), cell(1_000_000, "2 /")]);
+        assert!(lines[1].starts_with("│ 1 /var/lib… │ 2 / "), "{}", lines[1]);
     }
 }

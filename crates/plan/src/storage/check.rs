@@ -137,12 +137,12 @@ fn check_volume(volume: &VolumeSpec, problems: &mut Vec<Problem>) {
 }
 
 fn check_lvm(config: &DiskConfig, problems: &mut Vec<Problem>) {
-    if let Some((last, earlier)) = config.lvm.split_last() {
-        if earlier.iter().any(|stanza| stanza.fstab_key != last.fstab_key) {
-            let message = "the lvm stanzas differ in fstabkey, and the last one counts for all";
-            let cure = "write the same fstabkey on each `disk_config lvm`";
-            problems.push(Problem::warning(Code::LvmFstabkeyReset, last.at, message, cure));
-        }
+    if let Some((last, earlier)) = config.lvm.split_last()
+        && earlier.iter().any(|stanza| stanza.fstab_key != last.fstab_key)
+    {
+        let message = "the lvm stanzas differ in fstabkey, and the last one counts for all";
+        let cure = "write the same fstabkey on each `disk_config lvm`";
+        problems.push(Problem::warning(Code::LvmFstabkeyReset, last.at, message, cure));
     }
     check_groups(config, problems);
     check_logical_volumes(config, problems);

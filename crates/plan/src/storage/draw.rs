@@ -168,8 +168,10 @@ impl Picture<'_> {
     }
 
     fn logical_purpose(&self, volume: &LogicalVolume) -> String {
-        let purpose = self.volume(&volume.device).map(volume_purpose);
-        format!("{} {}", volume.name, purpose.unwrap_or_default())
+        match self.volume(&volume.device).map(volume_purpose) {
+            Some(purpose) if purpose != volume.name => format!("{} {purpose}", volume.name),
+            _ => volume.name.clone(),
+        }
     }
 
     fn logical_row(&self, logical: &LogicalVolume) -> Vec<String> {

@@ -5,7 +5,7 @@ use hostwright_model::storage::PartitionContent;
 /// What mkfs can make here. FAI takes whatever `mkfs.NAME` it finds; this list is what the tools
 /// image holds.
 pub const KNOWN: [&str; 10] =
-    ["ext2", "ext3", "ext4", "xfs", "f2fs", "vfat", "msdos", "fat", "exfat", "ntfs"];
+    ["ext4", "ext3", "ext2", "xfs", "f2fs", "vfat", "msdos", "fat", "exfat", "ntfs"];
 
 /// True if a file system of this name can be made.
 pub(super) fn is_known(name: &str) -> bool {

@@ -1,10 +1,11 @@
 //! Which keyword somebody may have meant.
 
-/// The one of `known` that differs from `word` by at most two letters, or by case only.
+/// The first one of `known` that differs from `word` by no more than a third of its letters, or by
+/// case only.
 pub(super) fn closest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let lower = word.to_lowercase();
-    let best = known.iter().map(|candidate| (distance(&lower, candidate), *candidate)).min()?;
-    (best.0 <= 2 && best.0 < word.len().min(best.1.len())).then_some(best.1)
+    let best = known.iter().copied().min_by_key(|candidate| distance(&lower, candidate))?;
+    (distance(&lower, best) * 3 <= best.len()).then_some(best)
 }
 
 /// Levenshtein's distance: letters to insert, remove or replace.
@@ -34,6 +35,7 @@ mod tests {
         assert_eq!(closest("BOOTABLE", &known), Some("bootable"));
         assert_eq!(closest("bogus", &known), None);
         assert_eq!(closest("vg", &["p="]), None, "short words are all near to each other");
+        assert_eq!(closest("ext5", &["ext4", "ext2"]), Some("ext4"), "the first of equals");
         assert_eq!(distance("kitten", "sitting"), 3);
     }
 }

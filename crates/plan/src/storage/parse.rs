@@ -13,6 +13,7 @@
 use super::ast::{DiskConfig, DiskStanza, LvmStanza};
 use super::code::Code;
 use super::cursor::{Cursor, is_blank};
+use super::guess::closest;
 use super::header::{Header, read_header};
 use super::source::{Problem, Source, Span};
 use super::volume::{Line, read_line};
@@ -74,7 +75,7 @@ impl Parser {
             let at = Span { line: short(line), column: short(column), length: 1 };
             let message = match bad_lines {
                 1 => "this line ends in CR LF, which FAI does not read".to_owned(),
-                _ => format!("this and {} more lines end in CR LF", bad_lines - 1),
+                _ => format!("{bad_lines} lines end in CR LF, which FAI does not read"),
             };
             let cure = "convert the file to Unix line ends, as dos2unix does";
             self.problems.push(Problem::error(Code::Crlf, at, message, cure));
@@ -109,8 +110,22 @@ impl Parser {
         }
         match read_line(&mut cursor, &mut self.problems) {
             Ok(line) => self.attach(line),
-            Err(problem) => self.problems.push(*problem),
+            // Below a header that was refused, nobody knows what belongs.
+            Err(problem) if problem.code == Code::WrongStanza && self.is_refused() => {}
+            Err(problem) => {
+                let is_header = problem.code == Code::UnknownLine
+                    && closest(cursor.peek_word(), &["disk_config"]).is_some();
+                self.problems.push(*problem);
+                if is_header {
+                    self.close_stanza();
+                    self.stanza = Stanza::Refused;
+                }
+            }
         }
+    }
+
+    fn is_refused(&self) -> bool {
+        matches!(self.stanza, Stanza::Refused)
     }
 
     fn open_stanza(&mut self, cursor: &mut Cursor<'_>) {
@@ -191,7 +206,7 @@ pub(super) fn expect_end(cursor: &Cursor<'_>, options: &[&str]) -> Result<(), Bo
     }
     let message = format!("'{word}' is not understood here");
     let name = word.split([':', '=']).next().unwrap_or(word);
-    let cure = match super::guess::closest(name, options) {
+    let cure = match closest(name, options) {
         Some(option) => format!("write `{option}` if that is what you mean"),
         None if options.is_empty() => "remove it: nothing may follow here".to_owned(),
         None => format!("remove it; what may follow is {}", options.join(", ")),

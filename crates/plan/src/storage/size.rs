@@ -1,7 +1,9 @@
 //! Sizes of a disk_config, with FAI's arithmetic.
 //!
 //! FAI counts in MiB in floating point and keeps bounds as text of 15 significant digits. Both
-//! can be seen in the last bytes of a partition, so both are done here in the same order.
+//! can be seen in the last bytes of a volume, so both are done here in the same order. Only where
+//! that loses a fraction of a byte (`12340MB`) is it put right: FAI then makes partitions that
+//! overlap by a byte, and parted(8) refuses them.
 
 use super::cursor::{Cursor, is_blank};
 use hostwright_model::size::MIB;
@@ -26,7 +28,7 @@ pub struct SizeRange {
     pub max: Amount,
 }
 
-/// A range in bytes. Fractions of a byte occur: see the top of this file.
+/// A range in whole bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct ByteRange {
     pub min: f64,
@@ -47,10 +49,10 @@ impl Amount {
     fn bytes(self, base_bytes: f64, memory_bytes: u64, round: fn(f64) -> f64) -> f64 {
         match self {
             Self::Percent(percent) => round(base_bytes * percent / 100.0),
-            Self::Mib(mib) => mib_to_bytes(through_text(mib)),
+            Self::Mib(mib) => whole(mib_to_bytes(through_text(mib))),
             Self::RamPercent(percent) => {
                 let memory_kib = memory_bytes as f64 / 1024.0;
-                mib_to_bytes(through_text(percent / 100.0 * (memory_kib / 1024.0)))
+                whole(mib_to_bytes(through_text(percent / 100.0 * (memory_kib / 1024.0))))
             }
         }
     }
@@ -79,6 +81,12 @@ impl SizeRange {
 /// Bytes of so many MiB.
 pub(super) fn mib_to_bytes(mib: f64) -> f64 {
     mib * MIB as f64
+}
+
+/// Bytes without the noise of FAI's arithmetic, and without a fraction that was meant.
+fn whole(bytes: f64) -> f64 {
+    const NOISE: f64 = 0.05;
+    (bytes + NOISE).floor()
 }
 
 /// What remains of a number that Perl writes as text and reads again: 15 significant digits.
@@ -230,12 +238,22 @@ mod tests {
     }
 
     #[test]
-    fn decimal_units_lose_what_fai_loses() {
+    fn bounds_are_whole_bytes() {
         let range = SizeRange { min: Amount::Percent(10.0), max: Amount::Percent(10.0) };
         assert_eq!(range.bytes(1001.0, 0), ByteRange { min: 100.0, max: 101.0 });
-        let mib = to_mib(12_345.0, "MB").expect("a unit");
-        let exact = 12_345_000_000.0;
-        let bytes = Amount::Mib(mib).lower_bytes(0.0, 0);
-        assert!(bytes != exact && (bytes - exact).abs() < 1e-3, "{bytes}");
+        let range = SizeRange { min: Amount::RamPercent(33.0), max: Amount::RamPercent(50.0) };
+        assert_eq!(range.bytes(0.0, 4096), ByteRange { min: 1351.0, max: 2048.0 });
+    }
+
+    #[test]
+    fn text_may_not_cost_a_byte() {
+        let mut noisy = 0;
+        for megabytes in 1..100_000 {
+            let mib = to_mib(f64::from(megabytes), "MB").expect("a unit");
+            let exact = f64::from(megabytes) * 1e6;
+            noisy += u32::from(mib_to_bytes(through_text(mib)) < exact);
+            assert_eq!(Amount::Mib(mib).lower_bytes(0.0, 0), exact);
+        }
+        assert!(noisy > 1000, "without care {noisy} sizes would end a byte too early");
     }
 }

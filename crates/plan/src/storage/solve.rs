@@ -145,7 +145,7 @@ impl<'a> Solver<'a> {
         let size = end - start + 1.0;
         self.check(volume, start, size)?;
         self.next = end + 1.0;
-        Ok(Extent { start: start.round() as u64, end: end.round() as u64 })
+        Ok(Extent { start: start as u64, end: end as u64 })
     }
 
     fn start_of(&self, partition: &Numbered<'_>) -> f64 {
@@ -265,7 +265,6 @@ impl<'a> Solver<'a> {
 
 fn aligned_to_sectors(bytes: f64, disk: &StorageDisk, at: Span) -> Result<f64, Problem> {
     let sector = disk.sector_bytes.max(1);
-    // Perl's % cuts fractions off first.
     if bytes >= 1.0 && (bytes as u64).is_multiple_of(u64::from(sector)) {
         return Ok(bytes);
     }
@@ -288,7 +287,7 @@ fn rounded(bytes: f64) -> String {
     ByteSize(bytes.ceil() as u64).rounded()
 }
 
-/// The next multiple of `step`; fractions count as Perl's `%` counts them, not at all.
+/// The next multiple of `step`. Both are whole numbers, as everything here but shares is.
 fn align_up(bytes: f64, step: f64) -> f64 {
     match remainder(bytes, step) {
         0 => bytes,

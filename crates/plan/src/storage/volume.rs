@@ -338,10 +338,11 @@ fn read_file_system(cursor: &mut Cursor<'_>) -> Read<Spanned<Option<String>>> {
 }
 
 fn read_group(cursor: &mut Cursor<'_>, problems: &mut Vec<Problem>) -> Read<GroupLine> {
-    let name = cursor.take(|c| !matches!(c, '/' | ',' | '-' | ' ' | '\t'));
-    if name.value.is_empty() || cursor.is_glued() {
+    let name = cursor.advance(cursor.peek_word().len());
+    if name.value.is_empty() || name.value.contains(['/', ',', '-']) {
+        let message = format!("'{}' is not the name of a volume group", name.value);
         let cure = "write `vg NAME DEVICE,DEVICE`; a name has no '-', '/' or ','";
-        return error(Code::BadName, cursor.here(), "this is not the name of a group", cure);
+        return error(Code::BadName, name.at, message, cure);
     }
     let devices = read_devices(cursor)?;
     let mut pv_create = None;
@@ -401,6 +402,9 @@ fn read_device(word: Spanned<&str>) -> Read<Spanned<DeviceName>> {
     if name.contains(['*', '?', '[', '{', '~']) || name.starts_with("/dev/disk/") {
         return not_supported("a device by pattern or by link", at);
     }
+    if let Some(feature) = stacked_feature(name) {
+        return not_supported(feature, at);
+    }
     let parts = name.strip_prefix("disk").and_then(|numbers| numbers.split_once('.'));
     let device = match parts.map(|(disk, number)| (disk.parse(), number.parse())) {
         Some((Ok(disk), Ok(number))) => DeviceName::Partition { disk, number },
@@ -411,6 +415,16 @@ fn read_device(word: Spanned<&str>) -> Read<Spanned<DeviceName>> {
         _ => DeviceName::Device(format!("/dev/{name}")),
     };
     Ok(Spanned::new(device, at))
+}
+
+/// The feature of FAI's that makes a device of this name.
+fn stacked_feature(name: &str) -> Option<&'static str> {
+    let name = name.strip_prefix("/dev/").unwrap_or(name);
+    let after_md = name.strip_prefix("md").and_then(|rest| rest.chars().next());
+    if after_md.is_some_and(|c| c.is_ascii_digit() || c == '/') {
+        return Some("software RAID");
+    }
+    (name.starts_with("mapper/") || name.starts_with("crypt_")).then_some("encryption")
 }
 
 /// True for `disk3`; whether `sdb` is a whole disk is seen once the machine is known.
