@@ -9,6 +9,7 @@ use crate::error::{MediaError, io_error};
 use crate::kernel::Kernel;
 use crate::selection::Selection;
 use hostwright_host::{Command, Host, Tool};
+use hostwright_model::installer::TOOLS_MARKER;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -83,9 +84,6 @@ const REMOVED: &[&str] = &[
 const LINK_NAMES: &str =
     "[Match]\nOriginalName=*\n\n[Link]\nNamePolicy=keep kernel\nMACAddressPolicy=none\n";
 
-/// A file that only the tools image has.
-pub const MARKER: &str = "etc/hostwright-tools";
-
 /// Words for apt that stand for everything in the image.
 pub(crate) fn wanted() -> Vec<&'static str> {
     std::iter::once("?essential").chain(PACKAGES.iter().copied()).collect()
@@ -157,7 +155,7 @@ fn tidy(kernel: &Kernel, root: &Path) -> Result<(), MediaError> {
         fs::create_dir_all(&path).map_err(io_error("make", &path))?;
     }
     let files = [
-        (MARKER, format!("{}\n", kernel.release)),
+        (TOOLS_MARKER, format!("{}\n", kernel.release)),
         ("etc/hostname", "hostwright\n".to_owned()),
         ("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n".to_owned()),
         ("etc/machine-id", String::new()),

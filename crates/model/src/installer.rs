@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 /// Name of the file that describes an installer, beside its other files.
 pub const INSTALLER_FILE: &str = "installer.json";
 
+/// A file that only the root of the tools image has, relative to it.
+pub const TOOLS_MARKER: &str = "etc/hostwright-tools";
+
 /// The content of `installer.json`, written by `hostwright installer build`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

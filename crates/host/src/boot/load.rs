@@ -36,6 +36,11 @@ impl ModuleLoader {
         self.index.is_empty()
     }
 
+    /// True if some module here answers to `wanted`.
+    pub fn knows(&self, wanted: &str) -> bool {
+        !self.index.resolve(wanted).is_empty()
+    }
+
     /// Loads what `wanted` stands for: a module's name, or an alias as a device or the kernel's
     /// request names it. The names of what was new. Every candidate is tried; the first error is
     /// told after that.

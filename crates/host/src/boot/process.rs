@@ -4,6 +4,7 @@ use super::{failed, failed_io};
 use crate::HostError;
 use rustix::process::{WaitOptions, wait};
 use std::fs::{File, OpenOptions};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 
 /// How a process ended.
@@ -24,7 +25,7 @@ pub enum Power {
     Off,
 }
 
-/// Starts a program with the standard streams of this one. Its id; [`wait_any`] tells its end.
+/// Starts a program with the standard streams of this one. Its id; [`poll_ended`] tells its end.
 pub fn start(program: &str, args: &[&str]) -> Result<u32, HostError> {
     let child = Command::new(program).args(args).spawn();
     child.map(|child| child.id()).map_err(failed_io("start", program))
@@ -48,19 +49,32 @@ pub fn start_logged(program: &str, args: &[&str], log: &str) -> Result<u32, Host
     command.spawn().map(|child| child.id()).map_err(failed_io("start", program))
 }
 
-/// Waits for any child to end, own or inherited; `None` if there is none left.
-pub fn wait_any() -> Option<Ended> {
+/// A child that has ended, own or inherited; `None` if none has.
+pub fn poll_ended() -> Option<Ended> {
     loop {
-        match wait(WaitOptions::empty()) {
+        match wait(WaitOptions::NOHANG) {
             Ok(Some((pid, status))) => {
                 let signal = status.terminating_signal().map(|signal| 128 + signal);
+                // Neither means stopped or continued, which nobody asked to hear of.
                 let Some(status) = status.exit_status().or(signal) else { continue };
                 return Some(Ended { pid: pid.as_raw_nonzero().get().unsigned_abs(), status });
             }
-            Ok(None) | Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return None,
+            Err(rustix::io::Errno::INTR) => {}
+            Ok(None) | Err(_) => return None,
         }
     }
+}
+
+/// Runs a program to its end, for processes other than PID 1. Its exit status.
+pub fn run(program: &str, args: &[&str]) -> Result<i32, HostError> {
+    let status = Command::new(program).args(args).stdin(Stdio::null()).status();
+    let status = status.map_err(failed_io("start", program))?;
+    Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
+}
+
+/// Gives the machine a name until it restarts.
+pub fn set_host_name(name: &str) -> Result<(), HostError> {
+    rustix::system::sethostname(name.as_bytes()).map_err(failed("set host name", name))
 }
 
 /// Writes everything to the disks and ends the machine. Returns only if the kernel refuses.

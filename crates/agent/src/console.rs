@@ -1,0 +1,61 @@
+//! Plain lines on every console of the machine: the screen, and whatever serial line somebody
+//! watches.
+//!
+//! A serial line can be slow, or stopped by its other end for hours. Nobody waits for it: a thread
+//! writes, and lines that find the queue full are lost.
+
+use hostwright_host::boot::{process, root};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+/// Lines that may wait for the slowest console.
+const WAITING_MAX: usize = 1000;
+/// Of open(2), on x86-64.
+const O_NOCTTY: i32 = 0o400;
+
+/// All consoles.
+#[derive(Clone, Debug)]
+pub(crate) struct Console {
+    queues: Vec<SyncSender<String>>,
+}
+
+impl Console {
+    /// Opens the consoles that the kernel uses. A machine without any is told nothing.
+    pub(crate) fn open() -> Self {
+        Self::on(root::consoles())
+    }
+
+    fn on(devices: Vec<String>) -> Self {
+        let queues = devices.into_iter().filter_map(|device| {
+            let mut options = OpenOptions::new();
+            // Not to become the terminal that can interrupt this program.
+            options.write(true).custom_flags(O_NOCTTY);
+            let file = options.open(device).ok()?;
+            let (queue, lines) = sync_channel(WAITING_MAX);
+            thread::spawn(move || write_lines(file, &lines));
+            Some(queue)
+        });
+        Self { queues: queues.collect() }
+    }
+
+    /// Writes one line with the time since the kernel started.
+    pub(crate) fn say(&self, text: &str) {
+        let uptime_s = process::uptime_ms() as f64 / 1000.0;
+        let line = format!("hostwright[{uptime_s:.1}]: {text}\r\n");
+        for queue in &self.queues {
+            // Full: see above. Disconnected: the console went away.
+            let _ = queue.try_send(line.clone());
+        }
+    }
+}
+
+fn write_lines(mut file: File, lines: &Receiver<String>) {
+    for line in lines {
+        if file.write_all(line.as_bytes()).is_err() {
+            return;
+        }
+    }
+}

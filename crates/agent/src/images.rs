@@ -1,0 +1,79 @@
+//! The image of a run: fetched from the boot server's store into RAM, all of it, before a disk is
+//! written.
+
+use crate::fault;
+use hostwright_engine::Images;
+use hostwright_model::fault::{Fault, FaultKind};
+use hostwright_model::ids::Digest;
+use hostwright_model::image::{ImageRef, TreeSource};
+use hostwright_store::{FetchedImage, HttpSource, fetch};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::mpsc::channel;
+use std::thread;
+
+/// Images of one store, as far as they have been asked for.
+pub(crate) struct StoreImages {
+    source: HttpSource,
+    cache: PathBuf,
+    fetched: BTreeMap<Digest, FetchedImage>,
+}
+
+impl StoreImages {
+    /// Images below `url`, kept in `cache`.
+    pub(crate) fn new(url: &str, cache: impl Into<PathBuf>) -> Self {
+        Self { source: HttpSource::new(url), cache: cache.into(), fetched: BTreeMap::new() }
+    }
+}
+
+impl Images for StoreImages {
+    fn fetch(
+        &mut self,
+        image: &ImageRef,
+        on_bytes: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), Box<Fault>> {
+        // Several connections report at once, the engine listens in one thread.
+        let (told, hear) = channel();
+        let Self { source, cache, .. } = self;
+        let fetched = thread::scope(|scope| {
+            let fetching = scope.spawn(move || {
+                // The listener stays until this ends.
+                let on_bytes = |done, total| told.send((done, total)).unwrap_or_default();
+                fetch(source, image.manifest, cache, &on_bytes)
+            });
+            hear.iter().for_each(|(done, total)| on_bytes(done, total));
+            fetching.join().expect("invariant: fetching does not panic")
+        });
+        let fetched = fetched.map_err(|error| fault::of_store(&error))?;
+        self.fetched.insert(image.manifest, fetched);
+        Ok(())
+    }
+
+    fn open(&self, image: &ImageRef) -> Result<Box<dyn TreeSource + '_>, Box<Fault>> {
+        let fetched = self.fetched.get(&image.manifest).ok_or_else(|| {
+            Box::new(Fault::new(
+                FaultKind::Bug,
+                "image-not-fetched",
+                format!("image {} is wanted before it was fetched", image.name),
+                "report this with the plan",
+            ))
+        })?;
+        Ok(Box::new(Borrowed(fetched)))
+    }
+}
+
+/// A fetched image that stays with its owner.
+struct Borrowed<'a>(&'a FetchedImage);
+
+impl TreeSource for Borrowed<'_> {
+    fn entries(&self) -> &[hostwright_model::image::Entry] {
+        self.0.entries()
+    }
+
+    fn open(
+        &self,
+        entry: &hostwright_model::image::Entry,
+    ) -> std::io::Result<Box<dyn std::io::Read + '_>> {
+        self.0.open(entry)
+    }
+}

@@ -1,0 +1,81 @@
+//! Gives the engine, which does not know how plans are made, the planner and its readers.
+
+use hostwright_engine::Planner;
+use hostwright_engine::tools::{PackageLists, PackageRequest, PackageSelection};
+use hostwright_host::HostError;
+use hostwright_host::space::read_space;
+use hostwright_model::diagnostic::{Diagnostic, Severity};
+use hostwright_model::fault::{Fault, FaultKind};
+use hostwright_model::plan::{Inputs, Plan};
+use hostwright_model::space::TreeFile;
+use hostwright_model::vars::Vars;
+use hostwright_plan::{ConfigSpace, ConfigTree, check_plan, packages, parse, resolve};
+use std::path::Path;
+
+/// Makes plans from one config space.
+pub struct SpacePlanner {
+    space: ConfigSpace,
+}
+
+impl SpacePlanner {
+    /// Reads the space in `dir`. Mistakes in files that this machine does not use do not matter;
+    /// the others come back with the plan.
+    pub fn read(dir: &Path) -> Result<Self, HostError> {
+        let tree = ConfigTree { files: read_space(dir)? };
+        let (space, _) = parse(&tree);
+        Ok(Self { space })
+    }
+}
+
+impl Planner for SpacePlanner {
+    fn plan(&mut self, inputs: &Inputs) -> Result<Plan, Box<Fault>> {
+        let plan = resolve(&self.space, inputs).map_err(|found| {
+            let cure = "mend the config space; 'hostwright check' finds such mistakes beforehand";
+            refused(FaultKind::Config, "config-space", &found, cure)
+        })?;
+        let found = check_plan(&plan, inputs);
+        if found.iter().any(|finding| finding.severity == Severity::Error) {
+            let cure = "report this with the config space and the facts of the machine";
+            return Err(refused(FaultKind::Bug, "plan-refused", &found, cure));
+        }
+        Ok(plan)
+    }
+}
+
+/// The first mistake makes the message, all of them the lines below it.
+fn refused(kind: FaultKind, code: &str, found: &[Diagnostic], cure: &str) -> Box<Fault> {
+    let first = found.iter().max_by_key(|finding| finding.severity);
+    let message = first.map_or_else(|| "there is no plan".to_owned(), ToString::to_string);
+    let output = found.iter().map(ToString::to_string).collect();
+    Box::new(Fault { output, ..Fault::new(kind, code, message, cure) })
+}
+
+/// Reads package_config for `install_packages` with the planner's reader.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SpacePackages;
+
+impl PackageLists for SpacePackages {
+    fn select(&self, request: PackageRequest<'_>) -> PackageSelection {
+        let mut tree = ConfigTree::default();
+        for file in request.files {
+            let path = format!("package_config/{}", file.class);
+            tree.files.insert(path, TreeFile::file(file.text.as_bytes(), false));
+        }
+        let (space, mut diagnostics) = parse(&tree);
+        let mut vars = Vars::default();
+        for (name, value) in request.env.as_map() {
+            vars.set(name, value, "environment");
+        }
+        let groups = match packages::groups(&space, request.classes, &vars) {
+            Ok(groups) => groups,
+            Err(found) => {
+                diagnostics.extend(found);
+                Vec::new()
+            }
+        };
+        let whole =
+            |group: &packages::Group| group.chunks(usize::MAX).map(|(group, _)| group).collect();
+        let groups = groups.iter().flat_map(|group| -> Vec<_> { whole(group) }).collect();
+        PackageSelection { groups, diagnostics }
+    }
+}

@@ -1,0 +1,83 @@
+//! What the program does under each of its names.
+
+use crate::planner::SpacePackages;
+use crate::{modprobe, session, supervisor};
+use hostwright_engine::tools;
+use hostwright_host::boot::process::{self, Power};
+use hostwright_host::real::RealHost;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+Usage: hostwright-agent VERB
+
+Verbs for the rescue shell of a machine whose installation failed:
+  resume     go on with the installation where it stopped
+  reboot     restart the machine, without unmounting anything
+  poweroff   switch the machine off, without unmounting anything
+
+The agent itself uses:
+  session        install the machine
+  report-crash   tell the server that the session crashed too often
+";
+
+/// Runs what `name`, the path the program was started under, and its arguments ask for.
+pub fn run(name: &str, args: &[String]) -> ExitCode {
+    let name = name.rsplit('/').next().unwrap_or(name);
+    if std::process::id() == 1 {
+        supervisor::run();
+    }
+    if tools::NAMES.contains(&name) {
+        return run_tool(name, args);
+    }
+    match (name, args.first().map(String::as_str)) {
+        ("modprobe", _) => status(i32::from(!modprobe::load(args))),
+        (_, Some("session")) => status(session::run()),
+        (_, Some("report-crash")) => status(session::report_crash()),
+        (_, Some("resume")) => match session::run() {
+            session::INSTALLED => end(Power::Reboot),
+            failed => status(failed),
+        },
+        (_, Some("reboot")) => end(Power::Reboot),
+        (_, Some("poweroff")) => end(Power::Off),
+        _ => {
+            complain(USAGE);
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// One of FAI's tools ([`tools::NAMES`]), called by a script of the config space.
+pub fn run_tool(name: &str, args: &[String]) -> ExitCode {
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    let env = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
+    let dir = std::env::current_dir().map(|dir| text(dir.into_os_string()));
+    let mut session = tools::Session {
+        env,
+        dir: dir.unwrap_or_else(|_| "/".to_owned()),
+        host: &mut RealHost::default(),
+        packages: &SpacePackages,
+        out: &mut std::io::stdout(),
+        err: &mut std::io::stderr(),
+    };
+    status(tools::main(name, args, &mut session))
+}
+
+fn end(how: Power) -> ExitCode {
+    match process::power(how) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("hostwright-agent: {}\n", crate::fault::sentence(&error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn complain(text: &str) {
+    // Nothing is left to be done where standard error is closed.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+fn status(status: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX))
+}

@@ -1,0 +1,247 @@
+//! The session: everything between an interface without a driver and an installed machine.
+//!
+//! ```text
+//! network ► order ► tools image ► udev ► config space ► facts ► plan, run ► events stored
+//! ```
+//!
+//! It can be killed and started again at any point: what was fetched is verified and kept, and the
+//! engine goes on by its journal. All of that is in RAM; after a power cut it begins anew.
+
+use crate::boot_options::BootOptions;
+use crate::console::Console;
+use crate::fault;
+use crate::images::StoreImages;
+use crate::planner::SpacePlanner;
+use crate::report::{self, Reporter};
+use crate::space::{self, SPACE_DIR};
+use crate::{WORK_DIR, network, tools_root};
+use hostwright_client::AgentClient;
+use hostwright_engine::{Session, Settings};
+use hostwright_host::boot::{process, root};
+use hostwright_host::real::RealHost;
+use hostwright_host::{Command, Host, HostError, Tool};
+use hostwright_model::api::{Blob, Order};
+use hostwright_model::class::ClassList;
+use hostwright_model::event::EventBody;
+use hostwright_model::facts::Facts;
+use hostwright_model::fault::{Fault, FaultKind};
+use hostwright_model::plan::{Inputs, TargetProfile};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Exit status: the machine is installed and the server knows.
+pub const INSTALLED: i32 = 0;
+/// Exit status: it failed, and said why. Every other status is a crash.
+pub const FAILED: i32 = 10;
+
+/// How long a machine that failed waits for the server to hear it.
+const LAST_WORDS: Duration = Duration::from_secs(60);
+
+/// Installs the machine. The exit status.
+pub fn run() -> i32 {
+    let console = Console::open();
+    match install(&console) {
+        Ok(()) => INSTALLED,
+        Err(fault) => {
+            report::show(&console, &fault);
+            FAILED
+        }
+    }
+}
+
+/// Tells the server that this machine has given up. The exit status.
+pub fn report_crash() -> i32 {
+    let console = Console::open();
+    let fault = Fault::new(
+        FaultKind::Bug,
+        "session-crashed",
+        "the agent's session crashed again and again",
+        "look at the machine's console; 'hostwright-agent resume' there tries once more",
+    );
+    let told = connect(&console).map(|connected| {
+        connected.reporter.fail(&fault);
+        connected.reporter.deliver_for(LAST_WORDS);
+    });
+    told.map_or(FAILED, |()| INSTALLED)
+}
+
+fn install(console: &Console) -> Result<(), Box<Fault>> {
+    let connected = connect(console)?;
+    let done = connected.carry_out();
+    let reporter = &connected.reporter;
+    match &done {
+        Ok(()) => {
+            reporter.emit(EventBody::Rebooting);
+            reporter.deliver();
+        }
+        Err(fault) => {
+            reporter.fail(fault);
+            reporter.deliver_for(LAST_WORDS);
+        }
+    }
+    done
+}
+
+/// The server has said what to do.
+struct Connected {
+    client: AgentClient,
+    /// `http://ADDRESS:PORT`.
+    server: String,
+    order: Order,
+    reporter: Reporter,
+}
+
+/// Brings the network up and asks the server what to do.
+fn connect(console: &Console) -> Result<Connected, Box<Fault>> {
+    let cmdline = root::kernel_command_line().map_err(|error| fault::of_host(&error))?;
+    let options = BootOptions::from_cmdline(&cmdline);
+    let parameters = options.parameters.ok_or_else(|| {
+        Box::new(Fault::new(
+            FaultKind::Environment,
+            "not-netbooted",
+            "the kernel command line names no server",
+            "boot the machine from its boot server",
+        ))
+    })?;
+    network::bring_up(options.mac, console)?;
+    console.say(&format!("asking {} what to do", parameters.server));
+    let start = start_id().map_err(|error| fault::of_host(&error))?;
+    let client = AgentClient::new(&parameters.server, &parameters.token, &start);
+    let order = client.order(&mut report::waiting(console));
+    let order = order.map_err(|error| fault::of_client(&error))?;
+    console
+        .say(&format!("this is {}, run {}, attempt {}", order.machine, order.run, order.attempt));
+    let reporter = Reporter::new(console.clone(), client.events(order.attempt));
+    reporter.emit(EventBody::AgentStarted { uptime_ms: process::uptime_ms() });
+    Ok(Connected { client, server: parameters.server, order, reporter })
+}
+
+/// A word that no other start of the agent has.
+fn start_id() -> Result<String, HostError> {
+    let path = "/proc/sys/kernel/random/uuid";
+    let failed = |source| HostError::Io { operation: "read", path: path.to_owned(), source };
+    fs::read_to_string(path).map(|text| text.trim().to_owned()).map_err(failed)
+}
+
+impl Connected {
+    fn carry_out(&self) -> Result<(), Box<Fault>> {
+        let Self { order, reporter, .. } = self;
+        if !tools_root::is_entered() {
+            let image = self.fetch("tools", &order.tools, "tools.squashfs")?;
+            enter_tools(&image, reporter).map_err(|error| fault::of_host(&error))?;
+        }
+        let archive = self.fetch("space", &order.space, "space.tar.zst")?;
+        let mut host = RealHost::default();
+        let prepared = prepare(&mut host, order, &archive);
+        let (planner, facts) = prepared.map_err(|error| fault::of_host(&error))?;
+        let told = self.client.facts(&facts, &mut report::waiting(reporter.console()));
+        told.map_err(|error| fault::of_client(&error))?;
+        self.run_engine(&mut host, planner, facts)
+    }
+
+    /// Downloads a file into RAM.
+    fn fetch(&self, what: &str, blob: &Blob, name: &str) -> Result<PathBuf, Box<Fault>> {
+        let to = Path::new(WORK_DIR).join(name);
+        let mut on_bytes = |done_bytes, total_bytes| {
+            let what = what.to_owned();
+            self.reporter.emit(EventBody::Fetch { what, done_bytes, total_bytes });
+        };
+        let mut on_wait = report::waiting(self.reporter.console());
+        let fetched = self.client.download(blob, &to, &mut on_bytes, &mut on_wait);
+        fetched.map(|()| to).map_err(|error| fault::of_client(&error))
+    }
+
+    fn run_engine(
+        &self,
+        host: &mut RealHost,
+        mut planner: SpacePlanner,
+        facts: Facts,
+    ) -> Result<(), Box<Fault>> {
+        let store = format!("{}{}", self.server.trim_end_matches('/'), self.order.store_path);
+        let mut images = StoreImages::new(&store, format!("{WORK_DIR}/image"));
+        let (settings, inputs) = (settings(&self.order), inputs(&self.order, facts)?);
+        let mut session = Session::open(host, &mut images, settings, inputs)?;
+        let mut emit = |body| self.reporter.emit(body);
+        hostwright_engine::run(&mut session, &mut planner, &mut emit).map(drop)
+    }
+}
+
+fn enter_tools(image: &Path, reporter: &Reporter) -> Result<(), HostError> {
+    tools_root::mount(&image.display().to_string())?;
+    tools_root::enter()?;
+    if !tools_root::wait_for_pid_1() {
+        reporter.console().say("PID 1 does not follow into the tools image");
+    }
+    Ok(())
+}
+
+/// Everything on the machine that a plan needs.
+fn prepare(
+    host: &mut RealHost,
+    order: &Order,
+    archive: &Path,
+) -> Result<(SpacePlanner, Facts), HostError> {
+    process::set_host_name(order.machine.as_str())?;
+    start_udev(host)?;
+    space::unpack(archive, order.space.digest, Path::new(SPACE_DIR))?;
+    let planner = SpacePlanner::read(Path::new(SPACE_DIR))?;
+    Ok((planner, host.facts()?))
+}
+
+/// Lets udev name the disks and load the drivers that are only in the tools image.
+fn start_udev(host: &mut RealHost) -> Result<(), HostError> {
+    let control = "/run/udev/control";
+    if !Path::new(control).exists() {
+        process::run("/lib/systemd/systemd-udevd", &["--daemon"])?;
+    }
+    let calls: [&[&str]; 3] = [
+        &["trigger", "--type=subsystems", "--action=add"],
+        &["trigger", "--type=devices", "--action=add"],
+        &["settle", "--timeout=120"],
+    ];
+    for args in calls {
+        let command = Command::new(Tool::Udevadm).args(args.iter().copied());
+        host.run(&command, &mut |_, _| {})?.success()?;
+    }
+    Ok(())
+}
+
+fn inputs(order: &Order, facts: Facts) -> Result<Inputs, Box<Fault>> {
+    let given: ClassList = order.classes.join(" ").parse().map_err(|error| {
+        let message = format!("the order for {}: {error}", order.machine);
+        let cure = "correct the classes of the machine on the server";
+        Box::new(Fault::new(FaultKind::Config, "bad-class", message, cure))
+    })?;
+    let name = order.machine.as_str();
+    Ok(Inputs {
+        facts,
+        hostname: name.split('.').next().unwrap_or(name).to_owned(),
+        target: match &order.image {
+            Some(image) => TargetProfile::DisksImage { image: image.clone() },
+            None => TargetProfile::DisksClassic,
+        },
+        given_classes: given.iter().cloned().collect(),
+        run_class_scripts: true,
+        classes: None,
+        vars: None,
+        skips: Vec::new(),
+    })
+}
+
+/// FAI's own directories, since scripts know them.
+fn settings(order: &Order) -> Settings {
+    Settings {
+        record_dir: format!("{WORK_DIR}/run"),
+        space_dir: SPACE_DIR.to_owned(),
+        target_dir: "/target".to_owned(),
+        log_dir: "/tmp/fai".to_owned(),
+        program: tools_root::PROGRAM.to_owned(),
+        shims: true,
+        package_proxy: order.package_proxy.clone(),
+        vars: order.vars.clone(),
+        flags: vec!["verbose".to_owned(), "reboot".to_owned()],
+        verbose: true,
+        firmware_view: None,
+    }
+}
