@@ -54,9 +54,15 @@ impl OperatorClient {
         self.connection.call(Method::POST, &machine_path(name, "/install"), &())
     }
 
-    /// Takes an armed run back.
+    /// Takes back a run that has not begun.
     pub fn cancel(&self, name: &MachineName) -> Result<Run, ClientError> {
         self.connection.call(Method::POST, &machine_path(name, "/cancel"), &())
+    }
+
+    /// Takes back a run even if it has begun: its agent learns of it at its next report and stops;
+    /// the disks stay as they are.
+    pub fn cancel_by_force(&self, name: &MachineName) -> Result<Run, ClientError> {
+        self.connection.call(Method::POST, &machine_path(name, "/cancel?force=true"), &())
     }
 
     /// Runs, latest first: of one machine, or of all.

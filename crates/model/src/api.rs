@@ -92,6 +92,18 @@ pub enum RunState {
 }
 
 impl RunState {
+    /// Its name in the API, which is also the word for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Armed => "armed",
+            Self::Booting => "booting",
+            Self::Running => "running",
+            Self::Installed => "installed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
     /// True if the machine still has to boot the agent for this run.
     pub fn is_open(self) -> bool {
         matches!(self, Self::Armed | Self::Booting | Self::Running)

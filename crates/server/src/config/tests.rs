@@ -1,0 +1,82 @@
+//! Every mistake is named with file, line and cure.
+
+use super::*;
+
+fn config(change: impl FnOnce(&mut String)) -> Result<Config, ConfigError> {
+    let dir = std::env::temp_dir();
+    let mut text = format!(
+        "listen = \"10.0.0.1:8080\"\nstate_dir = \"/s\"\nstore_dir = \"/t\"\n\n\
+         [spaces]\nsimple = \"{}\"\n",
+        dir.display()
+    );
+    change(&mut text);
+    Config::parse(&text, "serve.toml")
+}
+
+fn mistakes(change: impl FnOnce(&mut String)) -> Vec<String> {
+    match config(change).expect_err("must be refused") {
+        ConfigError::Mistakes(mistakes) => mistakes.iter().map(Diagnostic::to_string).collect(),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn defaults_are_safe() {
+    let config = config(|_| ()).expect("sound");
+    assert!(!config.open_page, "another address than loopback");
+    assert!(!config.tftp && config.dhcp.is_none() && config.package_proxy.is_none());
+}
+
+#[test]
+fn the_page_is_open_on_loopback_only() {
+    let config = config(|text| *text = text.replace("10.0.0.1", "127.0.0.1")).expect("sound");
+    assert!(config.open_page);
+}
+
+#[test]
+fn dhcp_serves_from_the_listen_address_and_brings_tftp() {
+    let dhcp = "\n[dhcp]\ninterface = \"br0\"\nsubnet = \"10.0.0.0/24\"\n";
+    let loaders = "[loaders]\nbios = \"/etc/passwd\"\nuefi_x64 = \"/etc/group\"\n";
+    let config = config(|text| *text += &format!("{dhcp}{loaders}")).expect("sound");
+    let network = config.dhcp.expect("configured");
+    assert_eq!(network.server_address.to_string(), "10.0.0.1");
+    assert!(config.tftp);
+}
+
+#[test]
+fn unknown_keys_and_bad_values_name_their_line() {
+    let found = mistakes(|text| *text = text.replace("state_dir", "statedir"));
+    assert!(found[0].starts_with("serve.toml:2:1: error[config-unknown-key]"), "{found:?}");
+    let found = mistakes(|text| *text = text.replace("10.0.0.1:8080", "10.0.0.1"));
+    assert!(found[0].starts_with("serve.toml:1:10: error[config-bad-value]"), "{found:?}");
+    let found = mistakes(|text| *text += "[dhcp]\ninterface = \"x\"\nsubnet = \"10.0.0.1/24\"\n");
+    assert!(found[0].starts_with("serve.toml:9:10: error"), "{found:?}");
+    let found = mistakes(|text| *text = text.replace("listen", "#"));
+    assert!(found[0].contains("config-missing-key") && found[0].contains("listen"), "{found:?}");
+}
+
+#[test]
+fn all_mistakes_are_found_at_once() {
+    let found = mistakes(|text| {
+        *text = text.replace("10.0.0.1:8080", "0.0.0.0:8080").replace("\"/s\"", "\"s\"");
+        text.insert_str(0, "tftp = true\nkernel_cmdline = \"a && b\"\ninstaller_dir = \"/none\"\n");
+        *text += "\"a b\" = \"/no/such/space\"\n\
+                  [loaders]\nbios = \"/none\"\n\
+                  [package_proxy]\nlisten = \"127.0.0.1:0\"\ncache_dir = \"c\"\nupstream = \"x\"\n\
+                  [package_proxy.map]\n\"deb.debian.org\" = \"https://x\"\n";
+    });
+    for expected in [
+        "serve.toml:4:10: error[config-listen-address]",
+        "serve.toml:5:13: error[config-path]: state_dir",
+        "serve.toml:2:18: error[config-kernel-cmdline]",
+        "serve.toml:3:17: error[config-path]: installer_dir",
+        "serve.toml:10:1: error[config-space-name]",
+        "serve.toml:10:9: error[config-path]: spaces.a b",
+        "error[config-loader]: there is no boot loader /none",
+        "serve.toml:15:13: error[config-path]: package_proxy.cache_dir",
+        "serve.toml:16:12: error[config-upstream]",
+        "serve.toml:18:20: error[config-mirror]",
+    ] {
+        assert!(found.iter().any(|line| line.contains(expected)), "{expected} in {found:#?}");
+    }
+}

@@ -1,0 +1,63 @@
+//! Files for agents: the archive of the space and the tools image, by digest; and the image store.
+//!
+//! ```text
+//! GET /files/DIGEST   for the agent of an open run, with its token
+//! GET /store/…        packs and manifests by digest, as the store lies on disk
+//! ```
+
+use crate::api::AgentRun;
+use crate::app::{App, installer_file};
+use crate::problem::Problem;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use hostwright_model::ids::Digest;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tower_http::services::{ServeDir, ServeFile};
+
+/// The default of 64 KiB costs twice the processor time.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// The routes `/files/…` and `/store/…`.
+pub(crate) fn router(app: &Arc<App>) -> Router {
+    let store = |part: &str| {
+        let dir = ServeDir::new(app.config.store_dir.join(part));
+        dir.append_index_html_on_directories(false).with_buf_chunk_size(CHUNK_BYTES)
+    };
+    Router::new()
+        .route("/files/{digest}", get(file))
+        .with_state(Arc::clone(app))
+        .nest_service("/store/packs", store("packs"))
+        .nest_service("/store/manifests", store("manifests"))
+}
+
+async fn file(
+    State(app): State<Arc<App>>,
+    Path(digest): Path<String>,
+    _run: AgentRun,
+    request: Request,
+) -> Result<Response, Problem> {
+    let missing = || {
+        let message = format!("there is no file {digest}");
+        let cure = "the installer or the space was made anew: arm the machine again";
+        Problem::new(StatusCode::NOT_FOUND, "no-such-file", message, cure)
+    };
+    let wanted: Digest = digest.parse().map_err(|_| missing())?;
+    let path = path_of(&app, wanted).ok_or_else(missing)?;
+    let mut service = ServeFile::new(path).with_buf_chunk_size(CHUNK_BYTES);
+    let response = service.try_call(request).await.map_err(|error| Problem::internal(&error))?;
+    Ok(response.map(Body::new).into_response())
+}
+
+fn path_of(app: &App, digest: Digest) -> Option<PathBuf> {
+    let archive = app.files_dir().join(digest.to_string());
+    if archive.is_file() {
+        return Some(archive);
+    }
+    let installer = app.installer().filter(|installer| installer.tools.digest == digest)?;
+    Some(installer_file(app.config.installer_dir.as_ref()?, &installer.tools.file))
+}
