@@ -123,6 +123,8 @@ fn configuration(dir: &Path, offer: &Offer<'_>) -> String {
          state_dir = \"{state}\"\n\
          store_dir = \"{store}\"\n\
          installer_dir = \"{installer}\"\n\
+         open_page = true\n\
+         kernel_cmdline = \"console=tty0 console=ttyS0,115200\"\n\
          \n\
          [spaces]\n\
          simple = \"{space}\"\n\

@@ -1,0 +1,222 @@
+//! `hostwright lab`: virtual machines that boot from a real boot server.
+
+use crate::faults::Failure;
+use crate::render::progress::Bars;
+use clap::{Subcommand, ValueEnum};
+use hostwright_lab::demo::{self, Demo};
+use hostwright_lab::machine::acceleration;
+use hostwright_lab::parts::Parts;
+use hostwright_lab::scenario::{Ring, SCENARIOS, Scenario, Stage};
+use hostwright_lab::watch::Show;
+use hostwright_model::api::Run;
+use hostwright_model::facts::Firmware;
+use hostwright_model::progress::RunProgress;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// QEMU machines with real firmware on a network of their own: demo, test.
+#[derive(Subcommand)]
+#[command(after_help = "\
+Examples:
+  hostwright lab demo --firmware uefi
+  hostwright lab test --ring pr
+  hostwright lab test power-cut --seed 42
+
+Needs root, and Debian's packages qemu-system-x86, ovmf, ipxe, fai-doc, iproute2 and sshpass.")]
+pub enum Verb {
+    /// An empty machine becomes a running Debian.
+    Demo {
+        /// Firmware of the machine.
+        #[arg(long, default_value = "bios")]
+        firmware: FirmwareArg,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Run end-to-end tests.
+    Test {
+        /// Scenarios by name; without any, a whole ring.
+        scenarios: Vec<String>,
+        /// Which set of scenarios.
+        #[arg(long, default_value = "pr")]
+        ring: RingArg,
+        /// Repeats what an earlier run left to chance.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Say what there is, and run nothing.
+        #[arg(long)]
+        list: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// Where the lab works.
+#[derive(clap::Args)]
+pub struct Place {
+    /// The lab's directory.
+    #[arg(long, env = "HOSTWRIGHT_LAB_DIR", default_value = "target/lab")]
+    dir: PathBuf,
+    /// The static agent, made by `cargo xtask agent`.
+    #[arg(
+        long,
+        env = "HOSTWRIGHT_AGENT",
+        default_value = "target/static/x86_64-unknown-linux-gnu/agent/hostwright-agent"
+    )]
+    agent: PathBuf,
+    /// How QEMU runs guests; the default is kvm where the processor can.
+    #[arg(long, env = "HOSTWRIGHT_ACCEL", value_parser = ["kvm", "tcg"])]
+    accel: Option<String>,
+}
+
+/// Firmware on the command line.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum FirmwareArg {
+    /// PC BIOS.
+    Bios,
+    /// UEFI.
+    Uefi,
+}
+
+impl From<FirmwareArg> for Firmware {
+    fn from(arg: FirmwareArg) -> Self {
+        match arg {
+            FirmwareArg::Bios => Self::Bios,
+            FirmwareArg::Uefi => Self::Uefi,
+        }
+    }
+}
+
+/// Ring on the command line.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum RingArg {
+    /// For every change.
+    Pr,
+    /// Everything.
+    Full,
+}
+
+impl From<RingArg> for Ring {
+    fn from(arg: RingArg) -> Self {
+        match arg {
+            RingArg::Pr => Self::Pr,
+            RingArg::Full => Self::Full,
+        }
+    }
+}
+
+impl Place {
+    fn parts(&self, show: bool) -> Result<Parts, Failure> {
+        let program = std::env::current_exe().map_err(anyhow::Error::from)?;
+        let absolute = |path: &PathBuf| std::path::absolute(path).map_err(anyhow::Error::from);
+        let (agent, dir) = (absolute(&self.agent)?, absolute(&self.dir)?);
+        std::fs::create_dir_all(&dir)
+            .map_err(|error| crate::faults::file("create", &dir, &error))?;
+        Ok(Parts { program, agent, dir, show })
+    }
+}
+
+impl Show for Bars {
+    fn say(&mut self, line: &str) {
+        Self::say(self, line);
+    }
+
+    fn progress(&mut self, _: &Run, progress: &RunProgress) {
+        self.show(progress);
+    }
+}
+
+/// Does it.
+pub fn run(verb: Verb) -> Result<ExitCode, Failure> {
+    match verb {
+        Verb::Demo { firmware, place } => run_demo(firmware.into(), &place),
+        Verb::Test { list: true, .. } => {
+            for scenario in SCENARIOS {
+                println!("{:18} {:?}: {}", scenario.name, scenario.ring, scenario.shows);
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Test { scenarios, ring, seed, place, .. } => {
+            let chosen = choose(&scenarios, ring.into())?;
+            let seed = seed.unwrap_or_else(seed_of_now);
+            test(&chosen, seed, &place)
+        }
+    }
+}
+
+fn run_demo(firmware: Firmware, place: &Place) -> Result<ExitCode, Failure> {
+    let demo = Demo { parts: place.parts(true)?, firmware, acceleration: place.accel.clone() };
+    let mut bars = Bars::default();
+    let ran = demo::run(&demo, &mut bars);
+    bars.clear();
+    let kept = demo.parts.dir.join("demo");
+    let timing = ran.map_err(|error| {
+        let word = if firmware == Firmware::Uefi { "uefi" } else { "bios" };
+        error.context(format!(
+            "the demo failed; serial log, events and database are in {}; repeat it with: \
+             hostwright lab demo --firmware {word}",
+            kept.display()
+        ))
+    })?;
+    println!("{}", timing.summary());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn choose(names: &[String], ring: Ring) -> Result<Vec<&'static Scenario>, Failure> {
+    if names.is_empty() {
+        return Ok(SCENARIOS.iter().filter(|scenario| scenario.ring <= ring).collect());
+    }
+    let find = |name: &String| {
+        SCENARIOS.iter().find(|scenario| scenario.name == name).ok_or_else(|| {
+            crate::faults::usage(
+                format!("there is no scenario '{name}'"),
+                "see 'hostwright lab test --list'",
+            )
+        })
+    };
+    names.iter().map(find).collect()
+}
+
+fn seed_of_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+fn test(chosen: &[&Scenario], seed: u64, place: &Place) -> Result<ExitCode, Failure> {
+    let parts = place.parts(false)?;
+    let started = Instant::now();
+    println!("lab: preparing the space, the installer and the images");
+    let space = parts.space()?;
+    parts.installer()?;
+    for firmware in [Firmware::Bios, Firmware::Uefi] {
+        parts.image(&space, firmware, true)?;
+    }
+    println!("lab: prepared after {} s", started.elapsed().as_secs());
+    let mut failed = 0;
+    for scenario in chosen {
+        let dir = parts.dir.join("scenarios").join(scenario.name);
+        if dir.exists() {
+            std::fs::remove_dir_all(&dir).map_err(anyhow::Error::from)?;
+        }
+        std::fs::create_dir_all(&dir).map_err(anyhow::Error::from)?;
+        let uplink = super::serve::outside_proxy(&parts.package_cache())?;
+        let stage = Stage {
+            parts: parts.clone(),
+            dir: dir.clone(),
+            acceleration: acceleration(place.accel.as_deref()),
+            seed,
+            uplink: Some(uplink.address()),
+        };
+        let started = Instant::now();
+        match scenario.run(&stage) {
+            Ok(()) => println!("ok      {} ({} s)", scenario.name, started.elapsed().as_secs()),
+            Err(error) => {
+                failed += 1;
+                println!("FAILED  {}: {error:#}", scenario.name);
+                println!("        kept: {}", dir.display());
+                println!("        repeat: hostwright lab test {} --seed {seed}", scenario.name);
+            }
+        }
+    }
+    println!("{} passed, {failed} failed", chosen.len() - failed);
+    Ok(ExitCode::from(u8::from(failed > 0)))
+}

@@ -1,0 +1,225 @@
+//! `hostwright plan`: what will happen, and why, before anything does.
+
+use super::build::parse_vars;
+use super::lab::FirmwareArg;
+use crate::directory_run::{Built, DirectoryRun, Observer};
+use crate::faults::{Failure, file, usage};
+use crate::render::json;
+use crate::space;
+use hostwright_agent::planner::SpacePlanner;
+use hostwright_engine::Planner;
+use hostwright_model::class::{ClassList, ClassName};
+use hostwright_model::event::Event;
+use hostwright_model::facts::{Disk, Dmi, FACTS_VERSION, Facts, Firmware, Nic};
+use hostwright_model::fault::Fault;
+use hostwright_model::phase::Phase;
+use hostwright_model::plan::{Inputs, Plan, TargetProfile};
+use hostwright_model::size::ByteSize;
+use hostwright_model::vars::Vars;
+use hostwright_plan::storage::StorageDisk;
+use hostwright_plan::{check_plan, parse, render, resolve};
+use hostwright_store::Store;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Show what an installation will do, and why. Class scripts and .var files of the space are run on
+/// this machine, as `build` does; nothing else is.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  hostwright plan --space /srv/fai/config --hostname web1 --disk vda=20GiB
+  hostwright plan --space /srv/fai/config --hostname web1 --facts machine.json --store /srv/images --image web
+  hostwright plan --space /srv/fai/config --only-classes DEBIAN,FAIBASE,LAST --target directory --json")]
+pub struct Args {
+    /// Directory of the config space.
+    #[arg(long)]
+    space: PathBuf,
+    /// Host name, which class scripts may look at.
+    #[arg(long, default_value = "localhost")]
+    hostname: String,
+    /// The machine, as `hostwright facts --json` saw it.
+    #[arg(long, conflicts_with_all = ["disks", "firmware", "ram"])]
+    facts: Option<PathBuf>,
+    /// A disk of an imagined machine.
+    #[arg(long = "disk", value_name = "NAME=SIZE[/SECTOR]")]
+    disks: Vec<StorageDisk>,
+    /// Firmware of an imagined machine.
+    #[arg(long, default_value = "bios")]
+    firmware: FirmwareArg,
+    /// Memory of an imagined machine.
+    #[arg(long, default_value = "8GiB")]
+    ram: ByteSize,
+    /// Classes beside those that the space's class scripts give.
+    #[arg(long, value_delimiter = ',')]
+    classes: Vec<ClassName>,
+    /// Exactly these classes; no class script is run.
+    #[arg(long, value_delimiter = ',', conflicts_with = "classes")]
+    only_classes: Vec<ClassName>,
+    /// A variable; it wins over those of the space.
+    #[arg(long = "var", value_name = "NAME=VALUE")]
+    vars: Vec<String>,
+    /// What is written to.
+    #[arg(long, default_value = "disks")]
+    target: TargetArg,
+    /// Lay this image down instead of installing packages.
+    #[arg(long, requires = "store")]
+    image: Option<String>,
+    /// Image store.
+    #[arg(long, env = "HOSTWRIGHT_STORE")]
+    store: Option<PathBuf>,
+}
+
+/// Target on the command line.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum TargetArg {
+    /// The machine's disks (FAI's install).
+    Disks,
+    /// A directory (FAI's dirinstall).
+    Directory,
+}
+
+/// Does it.
+pub fn run(args: &Args, as_json: bool) -> Result<ExitCode, Failure> {
+    let facts = facts(args)?;
+    let target = target(args)?;
+    let (classes, vars) = observe(args, facts.firmware)?;
+    let inputs = Inputs {
+        facts,
+        hostname: args.hostname.clone(),
+        target,
+        given_classes: given(args).to_vec(),
+        run_class_scripts: args.only_classes.is_empty(),
+        classes: Some(classes),
+        vars: Some(vars),
+        skips: Vec::new(),
+    };
+    let (space, _) = parse(&space::read(&args.space)?);
+    let plan = resolve(&space, &inputs)?;
+    let objections = check_plan(&plan, &inputs);
+    if !objections.is_empty() {
+        return Err(objections.into());
+    }
+    match as_json {
+        true => json::print(&plan),
+        false => print!("{}", render(&plan)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn given(args: &Args) -> &[ClassName] {
+    if args.only_classes.is_empty() { &args.classes } else { &args.only_classes }
+}
+
+fn target(args: &Args) -> Result<TargetProfile, Failure> {
+    match (&args.image, &args.store, args.target) {
+        (Some(name), Some(store), _) => {
+            Ok(TargetProfile::DisksImage { image: Store::open(store)?.resolve(name)? })
+        }
+        (_, _, TargetArg::Directory) => Ok(TargetProfile::Directory),
+        (_, _, TargetArg::Disks) => Ok(TargetProfile::DisksClassic),
+    }
+}
+
+/// The recorded machine, or one that is imagined from the arguments.
+fn facts(args: &Args) -> Result<Facts, Failure> {
+    let Some(path) = &args.facts else {
+        return imagined(args);
+    };
+    let text = std::fs::read(path).map_err(|error| file("read", path, &error))?;
+    serde_json::from_slice(&text).map_err(|error| {
+        let message = format!("{}: {error}", path.display());
+        usage(message, "write it with 'hostwright facts --json' on the machine")
+    })
+}
+
+fn imagined(args: &Args) -> Result<Facts, Failure> {
+    if args.disks.is_empty() && args.target == TargetArg::Disks {
+        return Err(usage(
+            "a plan for disks needs a machine",
+            "add --disk vda=20GiB, or --facts with what 'hostwright facts --json' wrote there",
+        ));
+    }
+    let nic = Nic {
+        name: "eth0".to_owned(),
+        predictable_name: None,
+        mac: hostwright_model::ids::MacAddr([0x02, 0, 0, 0, 0, 1]),
+        driver: None,
+        link_up: true,
+        addresses: Vec::new(),
+    };
+    Ok(Facts {
+        version: FACTS_VERSION,
+        firmware: args.firmware.into(),
+        architecture: "amd64".to_owned(),
+        memory_bytes: args.ram.0,
+        cpus: 2,
+        disks: args.disks.iter().map(imagined_disk).collect(),
+        nics: vec![nic],
+        dmi: Dmi::default(),
+        kernel: "imagined".to_owned(),
+    })
+}
+
+fn imagined_disk(disk: &StorageDisk) -> Disk {
+    Disk {
+        name: disk.name.clone(),
+        size_bytes: disk.size_bytes,
+        sector_bytes: disk.sector_bytes,
+        model: None,
+        serial: None,
+        wwn: None,
+        rotational: false,
+        removable: false,
+        signatures: Vec::new(),
+    }
+}
+
+/// Runs class scripts and .var files, as far as a build would, and asks what came of them.
+fn observe(args: &Args, firmware: Firmware) -> Result<(ClassList, Vars), Failure> {
+    let scratch = std::env::temp_dir().join(format!("hostwright-plan.{}", std::process::id()));
+    let run = DirectoryRun {
+        space: args.space.clone(),
+        hostname: args.hostname.clone(),
+        firmware,
+        given_classes: given(args).to_vec(),
+        run_class_scripts: args.only_classes.is_empty(),
+        vars: parse_vars(&args.vars)?,
+        record_dir: scratch.join("record"),
+        log_dir: scratch.join("logs"),
+        target: scratch.join("root"),
+        package_cache: scratch.join("packages"),
+        resume: false,
+    };
+    let built = observed_by(&run);
+    // The scratch directory is only a courtesy to scripts that look for it.
+    let _ = std::fs::remove_dir_all(&scratch);
+    let Built { classes, vars, .. } = built?;
+    Ok((classes, vars))
+}
+
+fn observed_by(run: &DirectoryRun) -> Result<Built, Failure> {
+    let space =
+        std::path::absolute(&run.space).map_err(|error| file("find", &run.space, &error))?;
+    let mut planner = Only { whole: SpacePlanner::read(&space)?, until: Phase::Defvar };
+    run.run(Path::new(&space), &mut planner, &mut Silent)
+}
+
+/// Plans no further than a phase.
+struct Only {
+    whole: SpacePlanner,
+    until: Phase,
+}
+
+impl Planner for Only {
+    fn plan(&mut self, inputs: &Inputs) -> Result<Plan, Box<Fault>> {
+        let mut plan = self.whole.plan(inputs)?;
+        plan.stages.retain(|stage| stage.phase <= self.until);
+        Ok(plan)
+    }
+}
+
+struct Silent;
+
+impl Observer for Silent {
+    fn event(&mut self, _: &Event) {}
+}

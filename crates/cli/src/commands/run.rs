@@ -1,0 +1,125 @@
+//! `hostwright run`: what was and is being installed.
+
+use super::machine::ServerArgs;
+use crate::faults::Failure;
+use crate::render::progress::Bars;
+use crate::render::{json, table};
+use clap::Subcommand;
+use hostwright_client::OperatorClient;
+use hostwright_model::api::{Run, RunState};
+use hostwright_model::ids::{MachineName, RunId};
+use hostwright_model::progress::{PhaseState, RunProgress};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Installations: list, show, watch.
+#[derive(Subcommand)]
+#[command(after_help = "\
+Examples:
+  hostwright run list --machine web1
+  hostwright run watch RUN               progress bars until it ends; exit status 0 if it went well")]
+pub enum Verb {
+    /// Runs, latest first.
+    List {
+        /// Only those of one machine.
+        #[arg(long)]
+        machine: Option<String>,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Where a run is, and why it failed.
+    Show(OneArgs),
+    /// Follow a run to its end.
+    Watch(OneArgs),
+}
+
+/// One run of one server.
+#[derive(clap::Args)]
+pub struct OneArgs {
+    /// The run.
+    run: String,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// Does it.
+pub fn run(verb: Verb, as_json: bool) -> Result<ExitCode, Failure> {
+    match verb {
+        Verb::List { machine, server } => {
+            let machine = machine.map(MachineName::new);
+            list(&server.client()?.runs(machine.as_ref())?, as_json);
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Show(one) => {
+            let (client, id) = (one.server.client()?, RunId::new(one.run));
+            show(&client.run(&id)?, &client.progress(&id)?, as_json);
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Watch(one) => watch(&one.server.client()?, &RunId::new(one.run)),
+    }
+}
+
+/// The state of a run in words.
+pub fn state_of(run: &Run) -> String {
+    let word = match run.state {
+        RunState::Armed => "armed, waits for the machine to boot",
+        RunState::Booting => "booting",
+        RunState::Running => "running",
+        RunState::Installed => "installed",
+        RunState::Failed => "failed; the machine is up and waits",
+        RunState::Cancelled => "cancelled",
+    };
+    match (run.started_at_ms, run.ended_at_ms) {
+        (Some(from), Some(to)) => format!("{word} after {} s", (to - from) / 1000),
+        _ => word.to_owned(),
+    }
+}
+
+fn list(runs: &[Run], as_json: bool) {
+    if as_json {
+        return json::print(&runs);
+    }
+    let row = |run: &Run| [run.id.to_string(), run.machine.to_string(), state_of(run)];
+    let rows: Vec<_> = runs.iter().map(row).collect();
+    table::print(["RUN", "MACHINE", "STATE"], &rows);
+}
+
+fn show(run: &Run, progress: &RunProgress, as_json: bool) {
+    if as_json {
+        return json::print(&serde_json::json!({ "run": run, "progress": progress }));
+    }
+    println!("{} {} {}", run.id, run.machine, state_of(run));
+    for phase in &progress.phases {
+        let mark = match phase.state {
+            PhaseState::Waiting => " ",
+            PhaseState::Running => ">",
+            PhaseState::Done => "+",
+            PhaseState::Failed => "!",
+        };
+        println!("{mark} {:12} {}/{}", phase.phase.name(), phase.finished, phase.steps);
+    }
+    for (step, status) in &progress.nonzero_exits {
+        println!("  {step} ended with status {status}");
+    }
+    if let Some(fault) = &progress.fault {
+        println!("{fault}");
+        fault.output.iter().for_each(|line| println!("  | {line}"));
+    }
+}
+
+fn watch(client: &OperatorClient, id: &RunId) -> Result<ExitCode, Failure> {
+    let mut bars = Bars::default();
+    loop {
+        let (run, progress) = (client.run(id)?, client.progress(id)?);
+        bars.show(&progress);
+        if !run.state.is_open() {
+            bars.clear();
+            println!("{} {}", run.machine, state_of(&run));
+            if let Some(fault) = progress.fault {
+                return Err(fault.into());
+            }
+            return Ok(ExitCode::from(u8::from(run.state != RunState::Installed)));
+        }
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}

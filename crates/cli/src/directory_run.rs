@@ -1,0 +1,163 @@
+//! Runs a config space into a directory on this machine: the whole of `build`, and as much of it as
+//! `plan` needs to learn classes and variables.
+
+use crate::faults::Failure;
+use hostwright_agent::planner::SpacePlanner;
+use hostwright_engine::{NoImages, Planner, Session, Settings, sandbox};
+use hostwright_host::Host as _;
+use hostwright_host::real::RealHost;
+use hostwright_model::class::{ClassList, ClassName};
+use hostwright_model::event::{Event, EventBody};
+use hostwright_model::facts::Firmware;
+use hostwright_model::fault::{Fault, FaultKind};
+use hostwright_model::ids::Digest;
+use hostwright_model::plan::{Inputs, TargetProfile};
+use hostwright_model::vars::Vars;
+use hostwright_server::package_proxy::{self, MirrorMap, PackageProxyConfig};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What is run, and where.
+pub struct DirectoryRun {
+    /// The config space.
+    pub space: PathBuf,
+    /// Host name.
+    pub hostname: String,
+    /// The firmware that class scripts see.
+    pub firmware: Firmware,
+    /// Classes of the operator's.
+    pub given_classes: Vec<ClassName>,
+    /// False to take `given_classes` as they are.
+    pub run_class_scripts: bool,
+    /// Variables that win over those of the space.
+    pub vars: BTreeMap<String, String>,
+    /// Journal and links to FAI's tools.
+    pub record_dir: PathBuf,
+    /// FAI's `$LOGDIR`.
+    pub log_dir: PathBuf,
+    /// FAI's `$FAI_ROOT`.
+    pub target: PathBuf,
+    /// Where downloaded packages are kept.
+    pub package_cache: PathBuf,
+    /// Go on with an earlier run.
+    pub resume: bool,
+}
+
+/// Is told what happens.
+pub trait Observer {
+    /// Called for every event, in order.
+    fn event(&mut self, event: &Event);
+}
+
+/// What came of it.
+pub struct Built {
+    /// FAI's highest task error.
+    pub task_error: u32,
+    /// The classes.
+    pub classes: ClassList,
+    /// The variables.
+    pub vars: Vars,
+    /// Digest of the config space.
+    pub space: Digest,
+}
+
+impl DirectoryRun {
+    /// Runs it to its end.
+    pub fn carry_out(&self, observer: &mut dyn Observer) -> Result<Built, Failure> {
+        let space = absolute(&self.space)?;
+        let mut planner = SpacePlanner::read(&space)?;
+        self.run(&space, &mut planner, observer)
+    }
+
+    /// Runs it with a planner that may stop early.
+    pub fn run(
+        &self,
+        space: &Path,
+        planner: &mut dyn Planner,
+        observer: &mut dyn Observer,
+    ) -> Result<Built, Failure> {
+        // First of all: threads that exist already would stay outside.
+        sandbox::enter(self.firmware)?;
+        let proxy = package_proxy::start(self.proxy_config()).map_err(|error| {
+            let message = format!("cannot start the package proxy: {error}");
+            let cure = "check --package-cache, its permissions and free space";
+            Fault::new(FaultKind::Environment, "package-proxy", message, cure)
+        })?;
+        let mut host = RealHost::default();
+        let mut facts = host.facts()?;
+        facts.firmware = self.firmware;
+        let inputs = Inputs {
+            facts,
+            hostname: self.hostname.clone(),
+            target: TargetProfile::Directory,
+            given_classes: self.given_classes.clone(),
+            run_class_scripts: self.run_class_scripts,
+            classes: None,
+            vars: None,
+            skips: Vec::new(),
+        };
+        let settings = self.settings(space, proxy.url())?;
+        let mut images = NoImages;
+        let mut session = Session::open(&mut host, &mut images, settings, inputs)?;
+        let mut number = 0;
+        let mut emit = |body: EventBody| {
+            number += 1;
+            observer.event(&Event { seq: number, at_ms: now_ms(), body });
+        };
+        let report = hostwright_engine::run(&mut session, planner, &mut emit)?;
+        let inputs = session.inputs();
+        let space =
+            hostwright_plan::ConfigTree { files: hostwright_host::space::read_space(&self.space)? };
+        Ok(Built {
+            task_error: report.task_error,
+            classes: inputs.classes.clone().unwrap_or_default(),
+            vars: inputs.vars.clone().unwrap_or_default(),
+            space: space.digest(),
+        })
+    }
+
+    fn proxy_config(&self) -> PackageProxyConfig {
+        PackageProxyConfig {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            cache_dir: self.package_cache.clone(),
+            map: MirrorMap::from_apt_sources(),
+            upstream: None,
+        }
+    }
+
+    fn settings(&self, space: &Path, proxy: String) -> Result<Settings, Failure> {
+        let text = |path: &Path| absolute(path).map(|path| path.display().to_string());
+        let program = std::env::current_exe()
+            .map_err(|error| crate::faults::file("find", Path::new("/proc/self/exe"), &error))?;
+        Ok(Settings {
+            record_dir: text(&self.record_dir)?,
+            space_dir: text(space)?,
+            target_dir: text(&self.target)?,
+            log_dir: text(&self.log_dir)?,
+            program: text(&program)?,
+            shims: false,
+            package_proxy: Some(proxy),
+            vars: self.vars.clone(),
+            flags: Vec::new(),
+            verbose: true,
+            firmware_view: Some(self.firmware),
+        })
+    }
+}
+
+impl From<Box<Fault>> for Failure {
+    fn from(fault: Box<Fault>) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| crate::faults::file("find", path, &error))
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
