@@ -43,13 +43,19 @@ pub(crate) struct ClassSources {
     pub add_classes: String,
 }
 
-/// All classes of a host so far, as its class scripts see them.
+/// All classes of a host so far, as its class scripts see them; each once.
 pub(crate) fn classes_so_far(observed: &[Observed]) -> Vec<String> {
-    let printed = observed.iter().flat_map(|observed| observed.classes.iter().cloned());
-    std::iter::once("DEFAULT".to_owned()).chain(printed).collect()
+    let mut classes = vec!["DEFAULT".to_owned()];
+    for class in observed.iter().flat_map(|observed| &observed.classes) {
+        if !classes.contains(class) {
+            classes.push(class.clone());
+        }
+    }
+    classes
 }
 
-/// The machine's classes, once all class scripts have run.
+/// The machine's classes, once all class scripts have run. The host name and `LAST` come behind
+/// everything, even where they were named before: what they bring has to win.
 pub(crate) fn all_classes(
     inputs: &Inputs,
     observed: &[Observed],
@@ -62,8 +68,9 @@ pub(crate) fn all_classes(
     words.extend(printed_classes(&sources.additional));
     words.extend(printed_classes(&sources.host_file));
     words.extend(sources.add_classes.split(',').map(|word| word.trim().to_owned()));
-    words.push(inputs.hostname.clone());
-    words.push("LAST".to_owned());
+    let last = [inputs.hostname.as_str(), "LAST"];
+    words.retain(|word| !last.contains(&word.as_str()));
+    words.extend(last.map(str::to_owned));
     words.iter().filter(|word| !word.is_empty()).map(|word| class(word)).collect()
 }
 

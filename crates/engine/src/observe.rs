@@ -51,11 +51,14 @@ pub(crate) fn changed_vars(
     vars
 }
 
-/// Class names in what a class script printed: every word of each line that is no comment. (FAI
-/// itself joins the lines first, so that a comment swallows what follows; its manual promises this.)
+/// Class names in what a class script printed: every word of each line up to a comment. (FAI itself
+/// joins the lines first, so that a comment swallows what follows; its manual promises lines.)
 pub(crate) fn printed_classes(stdout: &str) -> Vec<String> {
-    let lines = stdout.lines().filter(|line| !line.trim_start().starts_with('#'));
-    lines.flat_map(str::split_whitespace).map(str::to_owned).collect()
+    let words = |line: &str| {
+        let words = line.split_whitespace().take_while(|word| !word.starts_with('#'));
+        words.map(str::to_owned).collect::<Vec<_>>()
+    };
+    stdout.lines().flat_map(words).collect()
 }
 
 #[cfg(test)]
@@ -64,7 +67,7 @@ mod tests {
 
     #[test]
     fn comments_take_their_own_line_only() {
-        let stdout = "BAR\n# comment line\n  # another\nBAZ  QUX\n\n";
+        let stdout = "BAR\n# comment line\n  # another\nBAZ  QUX # why\n\n";
         assert_eq!(printed_classes(stdout), ["BAR", "BAZ", "QUX"]);
     }
 

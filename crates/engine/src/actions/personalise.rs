@@ -1,7 +1,7 @@
 //! Makes a machine out of a copy of an image: what must not be the same on two machines.
 
-use super::Done;
 use super::apt::in_target;
+use super::{Done, mounts};
 use crate::fault::ActionError;
 use crate::work::Work;
 use hostwright_host::{HostError, Tool};
@@ -16,6 +16,8 @@ pub(super) fn personalise(
     hostname: &str,
     nic: Option<&str>,
 ) -> Result<Done, ActionError> {
+    // The programs that make ids and keys ask the kernel for randomness.
+    mounts::mount_pseudo(work)?;
     machine_id(work)?;
     host_keys(work)?;
     if let Some(nic) = nic {

@@ -1,0 +1,8 @@
+//! Runs whole plans: on the real machine into a directory and onto a loop device, and on the
+//! simulated one with a power cut at every operation.
+
+#![allow(clippy::disallowed_methods, reason = "tests make and read files, and start losetup")]
+
+mod bench;
+mod directory;
+mod loop_disk;
