@@ -51,3 +51,56 @@ pub fn assemble(
     push(&mut classes, "LAST");
     (classes, found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::parse;
+    use crate::tree::{ConfigTree, TreeFile};
+    use hostwright_model::facts::{Dmi, FACTS_VERSION, Facts, Firmware};
+    use hostwright_model::plan::TargetProfile;
+
+    fn inputs(given: &str, run_class_scripts: bool) -> Inputs {
+        let facts = Facts {
+            version: FACTS_VERSION,
+            firmware: Firmware::Bios,
+            architecture: "amd64".to_owned(),
+            memory_bytes: 0,
+            cpus: 1,
+            disks: Vec::new(),
+            nics: Vec::new(),
+            dmi: Dmi::default(),
+            kernel: String::new(),
+        };
+        let given: ClassList = given.parse().expect("classes");
+        Inputs {
+            facts,
+            hostname: "demohost".to_owned(),
+            target: TargetProfile::Directory,
+            given_classes: given.iter().cloned().collect(),
+            run_class_scripts,
+            classes: None,
+            vars: None,
+            skips: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn classes_stand_in_fais_order() {
+        let mut tree = ConfigTree::default();
+        tree.files.insert("class/demohost".to_owned(), TreeFile::file("# mine\nHALL\n", false));
+        let (space, _) = parse(&tree);
+        let words = ["A", "LAST", "B", "A", "demohost", "C/D"].map(str::to_owned);
+        let (classes, found) = assemble(&space, &inputs("", true), &words);
+        assert_eq!(classes.to_string(), "DEFAULT A B HALL demohost LAST");
+        assert_eq!(found.iter().map(|d| d.code.as_str()).collect::<Vec<_>>(), ["bad-class-name"]);
+        let (classes, _) = assemble(&space, &inputs("X Y", false), &words);
+        assert_eq!(classes.to_string(), "X Y", "given classes are taken as they are");
+    }
+
+    #[test]
+    fn hooks_before_defclass_see_provisional_classes() {
+        assert_eq!(provisional(&inputs("", true)).to_string(), "DEFAULT LINUX demohost LAST");
+        assert_eq!(provisional(&inputs("A B", true)).to_string(), "A B");
+    }
+}

@@ -59,14 +59,14 @@ pub fn groups(
 }
 
 /// The most packages for one call, from `MAXPACKAGES`.
-pub fn chunk_size(vars: &Vars) -> Result<usize, Diagnostic> {
+pub fn chunk_size(space: &ConfigSpace, vars: &Vars) -> Result<usize, Diagnostic> {
     let Some(var) = vars.0.get("MAXPACKAGES").filter(|var| !var.value.is_empty()) else {
         return Ok(CHUNK_DEFAULT);
     };
     var.value.parse().ok().filter(|size| *size > 0).ok_or_else(|| {
         let message = format!("MAXPACKAGES is '{}', not a number from 1 on", var.value);
         let cure = "set it to the most packages for one call of apt-get, such as 800";
-        Finding::error("bad-value", message, cure).at_file(&var.origin)
+        space.at_variable(Finding::error("bad-value", message, cure), "MAXPACKAGES", var)
     })
 }
 
@@ -231,13 +231,13 @@ mod tests {
 
     #[test]
     fn a_bad_chunk_size_is_an_error() {
-        let mut vars = Vars::default();
-        assert_eq!(chunk_size(&vars), Ok(99));
+        let (space, mut vars) = (space(&[]), Vars::default());
+        assert_eq!(chunk_size(&space, &vars), Ok(99));
         vars.set("MAXPACKAGES", "800", "class/A.var");
-        assert_eq!(chunk_size(&vars), Ok(800));
+        assert_eq!(chunk_size(&space, &vars), Ok(800));
         for bad in ["0", "many", "-1"] {
             vars.set("MAXPACKAGES", bad, "class/A.var");
-            assert_eq!(chunk_size(&vars).expect_err(bad).code, "bad-value");
+            assert_eq!(chunk_size(&space, &vars).expect_err(bad).code, "bad-value");
         }
     }
 }

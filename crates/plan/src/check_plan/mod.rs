@@ -229,7 +229,8 @@ impl Auditor<'_> {
             self.object("plan-bad-table", Some(id), objection);
         }
         for partition in disk.partitions.iter().filter(|p| p.kind != PartitionKind::Extended) {
-            let known = self.state.devices.insert(partition.device.clone(), partition.size_bytes());
+            let size_bytes = (partition.end_bytes + 1).saturating_sub(partition.start_bytes);
+            let known = self.state.devices.insert(partition.device.clone(), size_bytes);
             let message = format!("{} is made twice", partition.device);
             self.demand(known.is_none(), "plan-made-twice", id, message);
         }

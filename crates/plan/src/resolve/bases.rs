@@ -35,14 +35,14 @@ impl Planner<'_> {
         let found = FOREIGN_VARS.iter().filter_map(|(name, cure)| {
             let message = format!("this version does not support {name}");
             let finding = Finding::error("foreign-variable", message, *cure);
-            is_set(name).map(|var| finding.at_file(&var.origin))
+            is_set(name).map(|var| self.space.at_variable(finding, name, var))
         });
         let found: Vec<Diagnostic> = found.collect();
         if found.is_empty() { Ok(()) } else { Err(found) }
     }
 
     fn debootstrap(&self, vars: &Vars) -> Result<Step, Vec<Diagnostic>> {
-        let Some((suite, mirror)) = suite_and_mirror(vars)? else {
+        let Some((suite, mirror)) = self.suite_and_mirror(vars)? else {
             let message = "there is no base system: no class has a base file, and FAI_DEBOOTSTRAP \
                            is not set";
             let cure = "set FAI_DEBOOTSTRAP=\"SUITE MIRROR\" in a .var file";
@@ -58,11 +58,9 @@ impl Planner<'_> {
     /// The line that sets a variable.
     fn why_var(&self, vars: &Vars, name: &str) -> Why {
         let Some(var) = vars.0.get(name) else { return Why::default() };
-        let files = self.space.var_files.iter();
-        let file = files.map(|(class, file)| (class, file)).find(|(_, f)| f.path == var.origin);
-        match file {
+        match self.space.setter_of(var) {
             Some((class, file)) => {
-                let line = file.assignments.get(name).copied().unwrap_or_default();
+                let line = file.assignments.get(name).map_or(0, |assignment| assignment.line);
                 Why::line(file.path.clone(), line, Some(class.as_str()))
             }
             None => Why::because(format!("{name} from {}", var.origin)),
@@ -74,7 +72,7 @@ impl Planner<'_> {
         self.hooks(Phase::Repository);
         let of_class = |class| self.space.keys.get(class).cloned().unwrap_or_default();
         let keys = self.classes.iter().flat_map(of_class).collect();
-        let sources = if self.has_own_sources() { None } else { package_sources(vars)? };
+        let sources = if self.has_own_sources() { None } else { self.package_sources(vars)? };
         let why = match &sources {
             Some(_) => self.why_var(vars, "FAI_DEBOOTSTRAP"),
             None => Why::because("FAI's task repository"),
@@ -93,36 +91,38 @@ impl Planner<'_> {
             variants.is_some_and(|variants| self.classes.iter().any(|c| variants.contains_key(c)))
         })
     }
-}
 
-/// The two words of FAI_DEBOOTSTRAP.
-fn suite_and_mirror(vars: &Vars) -> Result<Option<(String, String)>, Vec<Diagnostic>> {
-    let Some(var) = vars.0.get("FAI_DEBOOTSTRAP") else { return Ok(None) };
-    match var.value.split_whitespace().collect::<Vec<_>>().as_slice() {
-        [] => Ok(None),
-        [suite, mirror] if mirror.contains("://") => {
-            Ok(Some(((*suite).to_owned(), mirror.trim_end_matches('/').to_owned())))
-        }
-        _ => {
-            let message = format!("FAI_DEBOOTSTRAP is '{}', not a suite and a mirror", var.value);
-            let cure =
-                "write FAI_DEBOOTSTRAP=\"SUITE MIRROR\", such as \"bookworm http://…/debian\"";
-            Err(vec![Finding::error("bad-value", message, cure).at_file(&var.origin)])
+    /// The two words of FAI_DEBOOTSTRAP.
+    fn suite_and_mirror(&self, vars: &Vars) -> Result<Option<(String, String)>, Vec<Diagnostic>> {
+        let Some(var) = vars.0.get("FAI_DEBOOTSTRAP") else { return Ok(None) };
+        match var.value.split_whitespace().collect::<Vec<_>>().as_slice() {
+            [] => Ok(None),
+            [suite, mirror] if mirror.contains("://") => {
+                Ok(Some(((*suite).to_owned(), mirror.trim_end_matches('/').to_owned())))
+            }
+            _ => {
+                let message =
+                    format!("FAI_DEBOOTSTRAP is '{}', not a suite and a mirror", var.value);
+                let cure =
+                    "write FAI_DEBOOTSTRAP=\"SUITE MIRROR\", such as \"bookworm http://…/debian\"";
+                let finding = Finding::error("bad-value", message, cure);
+                Err(vec![self.space.at_variable(finding, "FAI_DEBOOTSTRAP", var)])
+            }
         }
     }
-}
 
-/// Package sources for a space that has none of its own.
-fn package_sources(vars: &Vars) -> Result<Option<PackageSources>, Vec<Diagnostic>> {
-    let Some((suite, mirror)) = suite_and_mirror(vars)? else { return Ok(None) };
-    let is_set = |name: &str| vars.get(name).filter(|value| !value.is_empty());
-    let security = is_set("security_cdn").zip(is_set("secsuite")).map(|(host, suite)| {
-        let host = host.trim_end_matches('/');
-        let path = if host.ends_with("/debian-security") { "" } else { "/debian-security" };
-        SecuritySource { suite: suite.to_owned(), mirror: format!("{host}{path}") }
-    });
-    let components = components(vars, &suite);
-    Ok(Some(PackageSources { suite, mirror, components, security }))
+    /// Package sources for a space that has none of its own.
+    fn package_sources(&self, vars: &Vars) -> Result<Option<PackageSources>, Vec<Diagnostic>> {
+        let Some((suite, mirror)) = self.suite_and_mirror(vars)? else { return Ok(None) };
+        let is_set = |name: &str| vars.get(name).filter(|value| !value.is_empty());
+        let security = is_set("security_cdn").zip(is_set("secsuite")).map(|(host, suite)| {
+            let host = host.trim_end_matches('/');
+            let path = if host.ends_with("/debian-security") { "" } else { "/debian-security" };
+            SecuritySource { suite: suite.to_owned(), mirror: format!("{host}{path}") }
+        });
+        let components = components(vars, &suite);
+        Ok(Some(PackageSources { suite, mirror, components, security }))
+    }
 }
 
 /// What debootstrap was told to use, else all parts that the suite has: FAI's examples name

@@ -73,7 +73,8 @@ impl Planner<'_> {
         }
         let message = format!("the classes ask for FAI's action '{}', not to install", var.value);
         let cure = "drop the class that sets FAI_ACTION";
-        Err(vec![Finding::error("other-action", message, cure).at_file(&var.origin)])
+        let finding = Finding::error("other-action", message, cure);
+        Err(vec![self.space.at_variable(finding, "FAI_ACTION", var)])
     }
 
     /// Everything up to the classes.

@@ -23,13 +23,15 @@ pub(crate) use package_file::variable;
 pub use package_file::{BlockAction, PackageBlock, PackageFile, PackageWord};
 pub(crate) use read::NO_CLASS_DIRECTORY;
 pub use read::parse;
-pub use var_file::VarFile;
+pub use var_file::{Assignment, VarFile};
 
+use crate::finding::Finding;
 use crate::storage::DiskConfig;
 use hostwright_model::class::{ClassList, ClassName};
 use hostwright_model::diagnostic::Diagnostic;
 use hostwright_model::ids::Digest;
 use hostwright_model::phase::Phase;
+use hostwright_model::vars::Var;
 use std::collections::BTreeMap;
 
 /// Everything that a config space says. Paths are relative to the space.
@@ -127,6 +129,19 @@ impl ConfigSpace {
     /// The base system that counts: the one of the last class that has one.
     pub fn base_file_of(&self, classes: &ClassList) -> Option<(&ClassName, &String)> {
         last_of(&self.base_files, classes)
+    }
+
+    /// The class and the file that set a variable.
+    pub(crate) fn setter_of(&self, var: &Var) -> Option<(&ClassName, &VarFile)> {
+        self.var_files.iter().find(|(_, file)| file.path == var.origin)
+    }
+
+    /// A diagnostic about the value of a variable, at the line that sets it.
+    pub(crate) fn at_variable(&self, finding: Finding, name: &str, var: &Var) -> Diagnostic {
+        match self.setter_of(var) {
+            Some((_, file)) => file.at(finding, name),
+            None => finding.at_file(&var.origin),
+        }
     }
 
     /// True if the file at `path` counts for a machine of these classes. What cannot belong to any

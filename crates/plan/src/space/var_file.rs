@@ -5,13 +5,24 @@ use crate::finding::{Finding, Line};
 use hostwright_model::diagnostic::Diagnostic;
 use std::collections::BTreeMap;
 
+/// A line that sets a variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// Its number, from 1.
+    pub line: u32,
+    /// Column of the name, from 1.
+    pub column: u32,
+    /// The whole line.
+    pub text: String,
+}
+
 /// A `.var` file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VarFile {
     /// `class/FAIBASE.var`.
     pub path: String,
     /// Variables that it seems to set, each with the last line that does.
-    pub assignments: BTreeMap<String, u32>,
+    pub assignments: BTreeMap<String, Assignment>,
 }
 
 impl VarFile {
@@ -21,7 +32,10 @@ impl VarFile {
         let mut assignments = BTreeMap::new();
         for line in Line::all(path, text) {
             if let Some((name, _)) = assignment(line.text) {
-                assignments.insert(name.to_owned(), line.number);
+                let column = line.column_of(name);
+                let text = line.text.to_owned();
+                let assignment = Assignment { line: line.number, column, text };
+                assignments.insert(name.to_owned(), assignment);
             }
             if line.text.ends_with('\r') {
                 findings.push(carriage_return(line));
@@ -31,6 +45,13 @@ impl VarFile {
         }
         findings.extend(open_quote(path, text));
         (Self { path: path.to_owned(), assignments }, findings)
+    }
+
+    /// A diagnostic about the line that sets a variable; about the file if none seems to.
+    pub(crate) fn at(&self, finding: Finding, name: &str) -> Diagnostic {
+        let Some(place) = self.assignments.get(name) else { return finding.at_file(&self.path) };
+        let line = Line { file: &self.path, number: place.line, text: &place.text };
+        finding.at_column(line, place.column, name.len() as u32)
     }
 }
 
@@ -122,6 +143,7 @@ mod tests {
         let (file, _) = VarFile::parse("class/X.var", text);
         let names: Vec<&str> = file.assignments.keys().map(String::as_str).collect();
         assert_eq!(names, ["A", "B", "C", "D", "E"]);
+        assert_eq!((file.assignments["B"].line, file.assignments["B"].column), (3, 8));
     }
 
     #[test]

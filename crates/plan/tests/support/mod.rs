@@ -91,3 +91,8 @@ pub fn inputs(
         skips: Vec::new(),
     }
 }
+
+/// A text file.
+pub fn read_text(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()))
+}

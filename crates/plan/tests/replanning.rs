@@ -1,0 +1,164 @@
+//! What the engine relies on: a plan that is made again when more is known has every step that may
+//! have been done already, unchanged and in the same order.
+
+mod support;
+
+use hostwright_model::ids::{Digest, StepId};
+use hostwright_model::image::{ImageOrigin, ImageRef};
+use hostwright_model::phase::Phase;
+use hostwright_model::plan::{Inputs, Plan, Skip, Step, TargetProfile};
+use hostwright_plan::{ConfigTree, TreeFile, check_plan, parse, resolve};
+use support::{inputs, machine, minimal, simple};
+
+const CLASSES: &str = "DEFAULT LINUX AMD64 DHCPC FAIBASE DEBIAN DEMO GRUB_PC demohost LAST";
+const VARS: [(&str, &str, &str); 2] = [
+    ("FAI_DEBOOTSTRAP", "bookworm http://deb.debian.org/debian", "class/FAIBASE.var"),
+    ("kernelname", "linux-image-amd64", "class/DEBIAN.var"),
+];
+
+fn targets() -> [TargetProfile; 3] {
+    let image = ImageRef {
+        name: "demo".to_owned(),
+        manifest: Digest([7; 32]),
+        content_bytes: 1 << 30,
+        origin: ImageOrigin { classes: CLASSES.parse().unwrap(), ..ImageOrigin::default() },
+    };
+    [TargetProfile::Directory, TargetProfile::DisksClassic, TargetProfile::DisksImage { image }]
+}
+
+/// FAI's example, with a hook before every task.
+fn tree() -> ConfigTree {
+    let mut tree = simple();
+    for phase in Phase::ALL {
+        let hook = TreeFile::file("#!/bin/sh\n", true);
+        tree.files.insert(format!("hooks/{phase}.DEFAULT"), hook);
+    }
+    tree
+}
+
+fn inputs_for(target: &TargetProfile) -> Inputs {
+    inputs(machine("bios-virtio-20g"), target.clone(), CLASSES, &VARS)
+}
+
+fn steps(plan: &Plan) -> Vec<&Step> {
+    plan.steps().map(|(_, step)| step).collect()
+}
+
+/// Steps that are done when the stage of `until` is done.
+fn done<'a>(plan: &'a Plan, until: &StepId) -> Vec<&'a Step> {
+    let last = plan.stages.iter().position(|stage| stage.steps.iter().any(|s| s.id == *until));
+    plan.stages[..=last.unwrap()].iter().flat_map(|stage| &stage.steps).collect()
+}
+
+#[test]
+fn what_is_known_first_stays() {
+    let (space, _) = parse(&tree());
+    for target in targets() {
+        let complete = inputs_for(&target);
+        let mut before_vars = complete.clone();
+        before_vars.vars = None;
+        let mut before_classes = before_vars.clone();
+        before_classes.classes = None;
+        let plans = [before_classes, before_vars, complete].map(|inputs| {
+            let plan = resolve(&space, &inputs).unwrap();
+            assert_eq!(check_plan(&plan, &inputs), []);
+            plan
+        });
+        for (i, pair) in plans.windows(2).enumerate() {
+            let (known, more) = (steps(&pair[0]), steps(&pair[1]));
+            assert!(known.len() < more.len(), "plan {i} for {target:?} says nothing new");
+            assert_eq!(more[..known.len()], known, "plan {i} for {target:?}");
+            assert!(!pair[0].open.is_empty() && pair[0].stages.last().unwrap().barrier);
+        }
+        assert!(plans[2].open.is_empty());
+    }
+}
+
+#[test]
+fn every_skip_by_every_piece_of_user_code_keeps_what_is_done() {
+    let (space, _) = parse(&tree());
+    for target in targets() {
+        let inputs = inputs_for(&target);
+        let plan = resolve(&space, &inputs).unwrap();
+        let barriers = plan.stages.iter().filter(|stage| stage.barrier);
+        let speakers: Vec<StepId> = barriers.flat_map(|s| &s.steps).map(|s| s.id.clone()).collect();
+        assert!(speakers.len() > 20);
+        for by in &speakers {
+            for phase in Phase::ALL {
+                // Who skips partition has to mount, too; this is its own test below.
+                let alone = [*phase];
+                let phases = match phase {
+                    Phase::Partition => &[Phase::Partition, Phase::Mountdisks],
+                    _ => alone.as_slice(),
+                };
+                let skip = |phase: &Phase| Skip { phase: *phase, by: by.clone() };
+                let mut later = inputs.clone();
+                later.skips = phases.iter().map(skip).collect();
+                let replanned = resolve(&space, &later)
+                    .unwrap_or_else(|found| panic!("{by} skips {phase}: {found:?}"));
+                let done = done(&plan, by);
+                let kept = steps(&replanned);
+                assert_eq!(kept[..done.len()], done, "{by} skips {phase} on {target:?}");
+                assert_eq!(check_plan(&replanned, &later), [], "{by} skips {phase}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_skip_leaves_out_what_fai_leaves_out() {
+    let (space, _) = parse(&tree());
+    let target = TargetProfile::DisksClassic;
+    let ids = |phase: Phase, by: &str| {
+        let mut inputs = inputs_for(&target);
+        inputs.skips = vec![Skip { phase, by: by.into() }];
+        let plan = resolve(&space, &inputs).unwrap();
+        let steps = plan.steps().filter(|(of, _)| *of == phase);
+        steps.map(|(_, step)| step.id.to_string()).collect::<Vec<_>>()
+    };
+    let own_hook = ids(Phase::Updatebase, "hook/updatebase.DEFAULT");
+    assert_eq!(own_hook, ["hook/updatebase.DEFAULT", "hook/updatebase.DEBIAN"]);
+    assert_eq!(ids(Phase::Updatebase, "hook/setup.DEFAULT"), Vec::<String>::new());
+    assert_eq!(ids(Phase::Updatebase, "hook/instsoft.DEFAULT").len(), 3, "too late");
+
+    let mut inputs = inputs_for(&target);
+    inputs.skips = vec![Skip { phase: Phase::Install, by: "hook/install.DEFAULT".into() }];
+    let plan = resolve(&space, &inputs).unwrap();
+    let phases: Vec<Phase> = plan.stages.iter().map(|stage| stage.phase).collect();
+    let after = phases.iter().skip_while(|phase| **phase != Phase::Install);
+    assert_eq!(after.collect::<Vec<_>>(), [&Phase::Install, &Phase::Faiend, &Phase::Faiend]);
+}
+
+#[test]
+fn without_class_scripts_and_variables_the_engine_is_still_asked_back() {
+    let mut tree = minimal();
+    tree.files.retain(|path, _| !path.starts_with("class/"));
+    tree.files.insert("class/demohost".to_owned(), TreeFile::file("BASE\n", false));
+    let (space, _) = parse(&tree);
+    let mut inputs = inputs(
+        machine("bios-virtio-20g"),
+        TargetProfile::DisksClassic,
+        "DEFAULT BASE demohost LAST",
+        &VARS,
+    );
+    inputs.vars = None;
+    inputs.classes = None;
+    for (phase, ends) in [(Phase::Defclass, 1), (Phase::Defvar, 1)] {
+        let plan = resolve(&space, &inputs).unwrap();
+        let last = plan.stages.last().unwrap();
+        assert_eq!((last.phase, last.barrier, plan.open.len()), (phase, true, ends));
+        assert_eq!(last.steps, []);
+        inputs.classes = Some("DEFAULT BASE demohost LAST".parse().unwrap());
+    }
+}
+
+#[test]
+fn the_same_inputs_give_the_same_plan_and_others_another_digest() {
+    let (space, _) = parse(&tree());
+    let one = inputs_for(&TargetProfile::Directory);
+    let mut other = one.clone();
+    other.facts.memory_bytes += 1;
+    let (plan, again) = (resolve(&space, &one), resolve(&space, &one));
+    assert_eq!(plan, again);
+    assert_ne!(plan.unwrap().inputs, resolve(&space, &other).unwrap().inputs);
+}
