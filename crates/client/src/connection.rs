@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 use ureq::http::{Method, Request, Response};
-use ureq::{Body, SendBody};
+use ureq::{AsSendBody, Body};
 
 /// An answer to a JSON request is awaited this long: planning a space takes a while.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -51,7 +51,7 @@ impl Connection {
 
     /// GETs `path` and reads JSON.
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        self.json(path, self.send(Method::GET, path, &[], SendBody::none())?)
+        self.json(path, self.send(Method::GET, path, &[], ())?)
     }
 
     /// Sends `body` as JSON and reads JSON.
@@ -62,6 +62,21 @@ impl Connection {
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
         self.json(path, self.send_json(method, path, body)?)
+    }
+
+    /// Sends a request that says all by its path, and reads JSON.
+    pub(crate) fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+    ) -> Result<T, ClientError> {
+        // An empty body with its length, so that no byte is under way when the answer comes.
+        self.json(path, self.send(method, path, &[], Vec::new())?)
+    }
+
+    /// Sends DELETE.
+    pub(crate) fn delete(&self, path: &str) -> Result<(), ClientError> {
+        self.send(Method::DELETE, path, &[], ()).map(drop)
     }
 
     /// Sends `body` as JSON and wants no answer but success.
@@ -80,7 +95,7 @@ impl Connection {
         path: &str,
         headers: &[(&str, String)],
     ) -> Result<Response<Body>, ClientError> {
-        self.send(Method::GET, path, headers, SendBody::none())
+        self.send(Method::GET, path, headers, ())
     }
 
     fn send_json(
@@ -91,7 +106,7 @@ impl Connection {
     ) -> Result<Response<Body>, ClientError> {
         let json = serde_json::to_vec(body).expect("invariant: API bodies have string keys");
         let headers = [("content-type", "application/json".to_owned())];
-        self.send(method, path, &headers, SendBody::from_owned_reader(std::io::Cursor::new(json)))
+        self.send(method, path, &headers, json)
     }
 
     fn send(
@@ -99,7 +114,7 @@ impl Connection {
         method: Method,
         path: &str,
         headers: &[(&str, String)],
-        body: SendBody<'_>,
+        body: impl AsSendBody,
     ) -> Result<Response<Body>, ClientError> {
         let url = self.url(path);
         let unreachable =

@@ -46,23 +46,23 @@ impl OperatorClient {
 
     /// Forgets a machine, its runs and their events.
     pub fn remove_machine(&self, name: &MachineName) -> Result<(), ClientError> {
-        self.connection.tell(Method::DELETE, &machine_path(name, ""), &())
+        self.connection.delete(&machine_path(name, ""))
     }
 
     /// Arms a machine: it is installed when it boots from the network the next time.
     pub fn install(&self, name: &MachineName) -> Result<Run, ClientError> {
-        self.connection.call(Method::POST, &machine_path(name, "/install"), &())
+        self.connection.ask(Method::POST, &machine_path(name, "/install"))
     }
 
     /// Takes back a run that has not begun.
     pub fn cancel(&self, name: &MachineName) -> Result<Run, ClientError> {
-        self.connection.call(Method::POST, &machine_path(name, "/cancel"), &())
+        self.connection.ask(Method::POST, &machine_path(name, "/cancel"))
     }
 
     /// Takes back a run even if it has begun: its agent learns of it at its next report and stops;
     /// the disks stay as they are.
     pub fn cancel_by_force(&self, name: &MachineName) -> Result<Run, ClientError> {
-        self.connection.call(Method::POST, &machine_path(name, "/cancel?force=true"), &())
+        self.connection.ask(Method::POST, &machine_path(name, "/cancel?force=true"))
     }
 
     /// Runs, latest first: of one machine, or of all.

@@ -2,8 +2,8 @@
 
 use crate::app::App;
 use crate::fleet::Member;
-use hostwright_model::api::{NextBoot, UnknownMachine};
-use hostwright_model::ids::{MacAddr, RunId};
+use hostwright_model::api::{NextBoot, Run, UnknownMachine};
+use hostwright_model::ids::MacAddr;
 use hostwright_model::installer::BootParameters;
 use hostwright_netboot::{
     BootEvent, BootRequest, BootSpec, Booter, InstallBoot, KnownMachine, Lease, Machines,
@@ -19,8 +19,8 @@ pub(crate) const INITRD: &str = "initrd.img";
 /// What the boot services have seen and the database shall keep.
 #[derive(Debug)]
 pub(crate) enum Note {
-    /// The machine of this run has loaded its boot script.
-    Boots(RunId, i64),
+    /// The machine of this run, as it was then, has loaded its boot script.
+    Boots(Run),
     /// A lease changed.
     Lease(Lease),
     /// An unknown machine asked.
@@ -106,7 +106,7 @@ impl Booter for BootDesk {
         if let BootSpec::Install(_) = spec {
             let now_ms = self.app.now_ms();
             if let Some(run) = self.app.fleet.boots(&member.machine.spec.name, now_ms) {
-                self.note(Note::Boots(run, now_ms));
+                self.note(Note::Boots(run));
             }
         }
         spec
@@ -131,7 +131,7 @@ pub(crate) async fn keep_notes(app: Arc<App>, mut notes: mpsc::UnboundedReceiver
     while let Some(note) = notes.recv().await {
         let mut writer = app.state.writer().await;
         let kept = match &note {
-            Note::Boots(run, now_ms) => writer.run_boots(run, *now_ms).await,
+            Note::Boots(run) => writer.run_boots(run).await,
             Note::Lease(lease) => writer.keep_lease(lease).await,
             Note::Unknown(unknown) => writer.keep_unknown(unknown).await,
         };

@@ -6,7 +6,7 @@
 use hostwright_model::api::UnknownMachine;
 use hostwright_model::api::{Machine, MachineSpec, NextBoot, Run, RunState, StoredEvent};
 use hostwright_model::facts::Facts;
-use hostwright_model::ids::{MacAddr, MachineName, RunId};
+use hostwright_model::ids::{MacAddr, MachineName};
 use hostwright_model::progress::RunProgress;
 use hostwright_netboot::BootEvent;
 use std::collections::{BTreeMap, HashMap};
@@ -151,9 +151,14 @@ impl Fleet {
         });
     }
 
-    /// The latest run of a machine is now this.
-    pub(crate) fn set_run(&self, run: Run) {
-        self.change(&run.machine.clone(), |member| member.machine.run = Some(run));
+    /// The agent of an open run has asked for its order.
+    pub(crate) fn starts(&self, mut run: Run) {
+        self.change(&run.machine.clone(), |member| {
+            // A boot is noted here first.
+            let booted_at_ms = member.machine.run.as_ref().and_then(|known| known.booted_at_ms);
+            run.booted_at_ms = booted_at_ms.max(run.booted_at_ms);
+            member.machine.run = Some(run);
+        });
     }
 
     /// The machine of a run looks like this.
@@ -162,13 +167,13 @@ impl Fleet {
     }
 
     /// The machine of an open run has loaded its boot script.
-    pub(crate) fn boots(&self, name: &MachineName, now_ms: i64) -> Option<RunId> {
+    pub(crate) fn boots(&self, name: &MachineName, now_ms: i64) -> Option<Run> {
         let mut booting = None;
         self.change(name, |member| {
             if let Some(run) = member.machine.run.as_mut().filter(|run| run.state.is_open()) {
                 run.state = RunState::Booting;
                 run.booted_at_ms = Some(now_ms);
-                booting = Some(run.id.clone());
+                booting = Some(run.clone());
             }
         });
         booting

@@ -199,7 +199,11 @@ async fn start_boot_services(
     let scripts = Arc::new(Scripts::new(app.base_url())?);
     let (desk, notes) = BootDesk::new(Arc::clone(app));
     let booter: Arc<dyn Booter> = Arc::new(desk);
-    tokio::spawn(keep_notes(Arc::clone(app), notes));
+    let keeper = keep_notes(Arc::clone(app), notes);
+    tasks.spawn(async move {
+        keeper.await;
+        Ok(())
+    });
     let kept = app.state.leases().await;
     let path = app.config.state_dir.clone();
     let kept = kept.map_err(|source| ServeError::State { path, source })?;

@@ -42,7 +42,7 @@ impl App {
         let mut writer = self.state.writer().await;
         let started = writer.run_starts(&run.id, start, self.now_ms()).await?;
         let run = started.ok_or_else(|| closed(&run))?;
-        self.fleet.set_run(run.clone());
+        self.fleet.starts(run.clone());
         drop(writer);
         Ok(Order {
             run: run.id,

@@ -158,14 +158,17 @@ impl Writer<'_> {
         })
     }
 
-    /// The machine of an open run has loaded its boot script.
-    pub(crate) async fn run_boots(&mut self, run: &RunId, now_ms: i64) -> Result<(), StateError> {
+    /// The machine of an open run has loaded its boot script; `run` is what it was then. If its
+    /// agent has asked meanwhile, it runs already.
+    pub(crate) async fn run_boots(&mut self, run: &Run) -> Result<(), StateError> {
         sqlx::query(
-            "UPDATE runs SET state = 'booting', booted_at_ms = ? \
-             WHERE id = ? AND state IN ('armed', 'booting', 'running')",
+            "UPDATE runs SET booted_at_ms = ?1, \
+             state = CASE WHEN attempts = ?2 THEN 'booting' ELSE state END \
+             WHERE id = ?3 AND state IN ('armed', 'booting', 'running')",
         )
-        .bind(now_ms)
-        .bind(run.as_str())
+        .bind(run.booted_at_ms)
+        .bind(run.attempts)
+        .bind(run.id.as_str())
         .execute(&mut *self.0)
         .await?;
         Ok(())

@@ -1,0 +1,11 @@
+//! Level 3: the real server and the real client in one process.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
+
+mod events;
+mod life;
+mod machines;
+mod site;
+mod stream;
+mod sudden_death;
+mod tokens;
