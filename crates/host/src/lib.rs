@@ -4,16 +4,19 @@
 //! through [`Host`]. The crate never decides anything: it does what it is told and says what came
 //! of it. Read [`Host`] first, then [`Command`].
 //!
-//! Four implementations: the real machine, a simulated one that can crash at any operation, one
-//! that reads but only records writes, and one that injects faults into any other.
+//! Four implementations: the real machine ([`real`]), a simulated one that can lose its power at any
+//! operation ([`sim`]), one that reads but only records writes ([`dry`]), and one that injects
+//! faults into any other ([`fault`]).
 
 pub mod boot;
 pub mod command;
+pub mod dry;
+pub mod fault;
 pub mod metadata;
 pub mod namespace;
-
 pub mod probe;
 pub mod real;
+pub mod sim;
 pub mod space;
 
 pub use command::{Command, Output, Tool};
