@@ -33,13 +33,16 @@ pub(super) fn run(args: &[String], session: &mut Session<'_>) -> Result<i32, Too
         data.push_str(&preseed(&file, session)?);
     }
     session.append_log("debconf.data", &data)?;
-    if !options.has('s') && !data.is_empty() {
-        let changed = match before {
-            Some(before) => changed_lines(&before, session)?,
-            None => data,
-        };
-        reconfigure(&packages(&changed), verbose, session)?;
+    if options.has('s') || data.is_empty() {
+        return Ok(0);
     }
+    if let Some(before) = before {
+        data = changed_lines(&before, session)?;
+        if let Some(log) = session.log_file("debconf.data") {
+            session.host.write(&log, data.as_bytes(), 0o644)?;
+        }
+    }
+    reconfigure(&packages(&data), verbose, session)?;
     Ok(0)
 }
 
@@ -97,7 +100,8 @@ fn changed_lines(
     before: &BTreeSet<String>,
     session: &mut Session<'_>,
 ) -> Result<String, ToolError> {
-    let after = selections(session)?.unwrap_or_default();
+    let mut after = selections(session)?.unwrap_or_default();
+    after.retain(|line| !line.starts_with('#'));
     Ok(after.difference(before).map(|line| format!("{line}\n")).collect())
 }
 

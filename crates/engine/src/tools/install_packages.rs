@@ -166,6 +166,10 @@ impl Call {
             if self.download.is_some() && group.action == PackageAction::Remove {
                 continue;
             }
+            if group.action == PackageAction::Remove {
+                self.execute(self.apt(group, &group.names), session)?;
+                continue;
+            }
             self.write_list(group, session)?;
             for names in group.names.chunks(self.names_max) {
                 self.execute(self.apt(group, names), session)?;
@@ -236,7 +240,7 @@ impl Call {
 
     /// Leaves the names of a group in the target, for people.
     fn write_list(&self, group: &PackageGroup, session: &mut Session<'_>) -> Result<(), ToolError> {
-        if self.dry_run || self.download.is_some() || group.action == PackageAction::Remove {
+        if self.dry_run || self.download.is_some() {
             return Ok(());
         }
         let names: String = group.names.iter().map(|name| format!("{name}\n")).collect();

@@ -8,7 +8,8 @@
 
 #![allow(
     clippy::disallowed_methods,
-    reason = "a test starts the other program and reads its files"
+    clippy::unwrap_used,
+    reason = "a test starts the other program, reads its files, and ends at the first surprise"
 )]
 
 mod ainsl;
@@ -18,4 +19,7 @@ mod fcopy;
 mod ftar;
 mod ifclass;
 mod link_and_sed;
+mod mount2dir;
+mod prelude;
 mod scripts;
+mod target;
