@@ -2,7 +2,7 @@
 //!
 //! FAI counts in MiB in floating point and keeps bounds as text of 15 significant digits. Both
 //! can be seen in the last bytes of a volume, so both are done here in the same order. Only where
-//! that loses a fraction of a byte (`12340MB`) is it put right: FAI then makes partitions that
+//! the text loses a fraction of a byte (`12340MB`) is it put right: FAI then makes partitions that
 //! overlap by a byte, and parted(8) refuses them.
 
 use super::cursor::{Cursor, is_blank};
@@ -28,7 +28,7 @@ pub struct SizeRange {
     pub max: Amount,
 }
 
-/// A range in whole bytes.
+/// A range in bytes; a share of the memory may end in a fraction of one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct ByteRange {
     pub min: f64,
@@ -49,10 +49,10 @@ impl Amount {
     fn bytes(self, base_bytes: f64, memory_bytes: u64, round: fn(f64) -> f64) -> f64 {
         match self {
             Self::Percent(percent) => round(base_bytes * percent / 100.0),
-            Self::Mib(mib) => whole(mib_to_bytes(through_text(mib))),
+            Self::Mib(mib) => mib_to_bytes(through_text(mib)).round(),
             Self::RamPercent(percent) => {
                 let memory_kib = memory_bytes as f64 / 1024.0;
-                whole(mib_to_bytes(through_text(percent / 100.0 * (memory_kib / 1024.0))))
+                mib_to_bytes(through_text(percent / 100.0 * (memory_kib / 1024.0)))
             }
         }
     }
@@ -81,12 +81,6 @@ impl SizeRange {
 /// Bytes of so many MiB.
 pub(super) fn mib_to_bytes(mib: f64) -> f64 {
     mib * MIB as f64
-}
-
-/// Bytes without the noise of FAI's arithmetic, and without a fraction that was meant.
-fn whole(bytes: f64) -> f64 {
-    const NOISE: f64 = 0.05;
-    (bytes + NOISE).floor()
 }
 
 /// What remains of a number that Perl writes as text and reads again: 15 significant digits.
@@ -238,11 +232,12 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_whole_bytes() {
+    fn shares_round_outwards_but_those_of_memory_do_not() {
         let range = SizeRange { min: Amount::Percent(10.0), max: Amount::Percent(10.0) };
         assert_eq!(range.bytes(1001.0, 0), ByteRange { min: 100.0, max: 101.0 });
         let range = SizeRange { min: Amount::RamPercent(33.0), max: Amount::RamPercent(50.0) };
-        assert_eq!(range.bytes(0.0, 4096), ByteRange { min: 1351.0, max: 2048.0 });
+        assert_eq!(range.bytes(0.0, 4096).max, 2048.0);
+        assert!((range.bytes(0.0, 4096).min - 1351.68).abs() < 1e-9);
     }
 
     #[test]

@@ -232,7 +232,8 @@ impl<'a> Solver<'a> {
         let mut logical = self.done.range(5..).map(|(_, extent)| extent);
         let (Some(first), last) = (logical.next(), logical.next_back()) else { return };
         let extent = Extent {
-            start: first.start - self.logical_gap() as u64,
+            // With a large align-at FAI lets it begin at byte 0, and parted refuses it.
+            start: (first.start - self.logical_gap() as u64).max(MIB),
             end: last.unwrap_or(first).end,
         };
         self.done.insert(number, extent);
@@ -287,7 +288,8 @@ fn rounded(bytes: f64) -> String {
     ByteSize(bytes.ceil() as u64).rounded()
 }
 
-/// The next multiple of `step`. Both are whole numbers, as everything here but shares is.
+/// The next multiple of `step`. A fraction, from a share of the memory, is kept and not counted:
+/// that is how Perl's `%` works, and the byte it costs later on must be the same.
 fn align_up(bytes: f64, step: f64) -> f64 {
     match remainder(bytes, step) {
         0 => bytes,
