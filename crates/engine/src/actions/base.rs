@@ -3,10 +3,11 @@
 use super::{Done, mounts};
 use crate::fault::ActionError;
 use crate::work::Work;
-use hostwright_host::{Command, Host, HostError, Tool};
+use hostwright_host::{Command, HostError, Tool};
 use hostwright_model::event::EventBody;
 use hostwright_model::image::ImageRef;
 use hostwright_model::plan::Action;
+use std::collections::BTreeSet;
 
 /// Fewest packages that a base system is thought to have, for a bar that moves before debootstrap
 /// has told how many there are.
@@ -44,7 +45,7 @@ pub(super) fn base_file(work: &mut Work<'_>, path: &str) -> Result<Done, ActionE
     Ok(Done::changed())
 }
 
-/// Makes the base system. A half-made one is removed first: debootstrap does not mend it.
+/// Makes the base system, unless a hook has made one, which as with FAI is a target with `/etc`.
 pub(super) fn debootstrap(
     work: &mut Work<'_>,
     suite: &str,
@@ -53,8 +54,16 @@ pub(super) fn debootstrap(
 ) -> Result<Done, ActionError> {
     let root = work.settings.target_dir.clone();
     work.host.make_dir(&root, 0o755)?;
-    if work.repeated {
-        clear_target(work)?;
+    // What was in the target before, a path a line: debootstrap does not mend what it left half done,
+    // so that must go before it starts again.
+    let list = format!("{}/before-base", work.settings.record_dir);
+    match work.read_text(&list)?.filter(|_| work.repeated) {
+        Some(before) => clear_target(work, &before)?,
+        None if work.exists(&format!("{root}/etc"))? => return Ok(Done::already_true()),
+        None => {
+            let before = contents(work)?.join("\n");
+            work.host.write(&list, before.as_bytes(), 0o600)?;
+        }
     }
     let mut command =
         Command::new(Tool::Debootstrap).args(options).args([suite, root.as_str(), mirror]);
@@ -96,35 +105,40 @@ impl DebootstrapProgress {
     }
 }
 
-/// Empties the target but for the file systems that the plan mounts there.
-fn clear_target(work: &mut Work<'_>) -> Result<(), ActionError> {
+/// Removes what is in the target, and in the file systems mounted there, and was not there before.
+fn clear_target(work: &mut Work<'_>, before: &str) -> Result<(), ActionError> {
     mounts::unmount_pseudo(work)?;
-    let root = work.settings.target_dir.clone();
-    let points: Vec<String> = work
-        .plan
-        .steps()
-        .filter_map(|(_, step)| match &step.action {
-            Action::Mount { volume } => volume.mount_point.as_deref(),
-            _ => None,
-        })
-        .map(|point| work.target(point))
-        .collect();
-    Ok(clear(work.host, &root, &points)?)
-}
-
-fn clear(host: &mut dyn Host, dir: &str, points: &[String]) -> Result<(), HostError> {
-    for name in host.list(dir)? {
-        let path = format!("{}/{name}", dir.trim_end_matches('/'));
-        let leads_to = |point: &String| {
-            point.strip_prefix(&path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        if points.iter().any(leads_to) {
-            clear(host, &path, points)?;
-        } else {
-            host.remove(&path)?;
+    let roots = roots(work);
+    for path in contents(work)? {
+        if !roots.contains(&path) && before.lines().all(|old| *old != path) {
+            work.host.remove(&path)?;
         }
     }
     Ok(())
+}
+
+/// What is directly in the target, in the file systems mounted there and on the way to them. Not
+/// deeper, because a link in the target may lead out of it.
+fn contents(work: &mut Work<'_>) -> Result<Vec<String>, HostError> {
+    let mut paths = Vec::new();
+    for root in roots(work) {
+        let names = work.host.list(&root)?;
+        paths.extend(names.iter().map(|name| format!("{}/{name}", root.trim_end_matches('/'))));
+    }
+    Ok(paths)
+}
+
+/// The target, and every directory that the plan mounts something at or below.
+fn roots(work: &Work<'_>) -> BTreeSet<String> {
+    let points = work.plan.steps().filter_map(|(_, step)| match &step.action {
+        Action::Mount { volume } => volume.mount_point.as_deref(),
+        _ => None,
+    });
+    let ways = points.flat_map(|point| {
+        let ends = point.match_indices('/').map(|(at, _)| at).skip(1).chain([point.len()]);
+        ends.map(|end| work.target(&point[..end])).collect::<Vec<_>>()
+    });
+    ways.chain([work.target("/")]).collect()
 }
 
 #[cfg(test)]

@@ -4,5 +4,6 @@
 #![allow(clippy::disallowed_methods, reason = "tests make and read files, and start losetup")]
 
 mod bench;
+mod crash;
 mod directory;
 mod loop_disk;
