@@ -27,6 +27,6 @@ mod tree;
 pub use check::check;
 pub use check_plan::check_plan;
 pub use render::render;
-pub use resolve::resolve;
+pub use resolve::{advise, resolve};
 pub use space::{ConfigSpace, parse};
 pub use tree::{ConfigTree, FileKind, TreeFile};

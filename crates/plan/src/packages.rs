@@ -59,14 +59,15 @@ pub fn groups(
 }
 
 /// The most packages for one call, from `MAXPACKAGES`.
-pub fn chunk_size(space: &ConfigSpace, vars: &Vars) -> Result<usize, Diagnostic> {
+pub fn chunk_size(space: &ConfigSpace, vars: &Vars) -> Result<usize, Vec<Diagnostic>> {
     let Some(var) = vars.0.get("MAXPACKAGES").filter(|var| !var.value.is_empty()) else {
         return Ok(CHUNK_DEFAULT);
     };
     var.value.parse().ok().filter(|size| *size > 0).ok_or_else(|| {
         let message = format!("MAXPACKAGES is '{}', not a number from 1 on", var.value);
         let cure = "set it to the most packages for one call of apt-get, such as 800";
-        space.at_variable(Finding::error("bad-value", message, cure), "MAXPACKAGES", var)
+        let finding = Finding::error("bad-value", message, cure);
+        vec![space.at_variable(finding, "MAXPACKAGES", var)]
     })
 }
 
@@ -237,7 +238,7 @@ mod tests {
         assert_eq!(chunk_size(&space, &vars), Ok(800));
         for bad in ["0", "many", "-1"] {
             vars.set("MAXPACKAGES", bad, "class/A.var");
-            assert_eq!(chunk_size(&space, &vars).expect_err(bad).code, "bad-value");
+            assert_eq!(chunk_size(&space, &vars).expect_err(bad)[0].code, "bad-value");
         }
     }
 }

@@ -4,6 +4,8 @@
 //! planned as a run does it. Together they must find the defect and nothing else, at its place, and
 //! there must be no plan if the finding is an error.
 
+#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+
 mod support;
 
 use hostwright_model::class::ClassList;

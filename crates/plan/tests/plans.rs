@@ -1,5 +1,7 @@
 //! Golden plan texts: recorded machines and example spaces in, what people read out.
 
+#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+
 mod support;
 
 use hostwright_model::ids::Digest;

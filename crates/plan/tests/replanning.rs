@@ -1,6 +1,8 @@
 //! What the engine relies on: a plan that is made again when more is known has every step that may
 //! have been done already, unchanged and in the same order.
 
+#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+
 mod support;
 
 use hostwright_model::ids::{Digest, StepId};

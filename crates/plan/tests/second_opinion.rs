@@ -1,5 +1,7 @@
 //! The checker objects to every kind of damage done to a good plan, by the right name.
 
+#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+
 mod support;
 
 use hostwright_model::ids::Digest;

@@ -12,10 +12,11 @@ mod skips;
 mod software;
 
 use crate::classes;
-use crate::finding::{Finding, has_errors};
+use crate::finding::{self, Finding};
 use crate::space::{ConfigSpace, Hook};
+use crate::storage;
 use hostwright_model::class::ClassList;
-use hostwright_model::diagnostic::Diagnostic;
+use hostwright_model::diagnostic::{Diagnostic, Severity};
 use hostwright_model::ids::{Digest, StepId};
 use hostwright_model::phase::Phase;
 use hostwright_model::plan::{Action, Inputs, PLAN_VERSION, Plan, Stage, Step, TargetProfile, Why};
@@ -44,6 +45,23 @@ pub fn resolve(space: &ConfigSpace, inputs: &Inputs) -> Result<Plan, Vec<Diagnos
     Ok(planner.finish(layout, Vec::new()))
 }
 
+/// Warnings for this machine: in the files that count for it, and about what its firmware will make
+/// of its partitions. A plan may be run in spite of them.
+pub fn advise(space: &ConfigSpace, inputs: &Inputs) -> Vec<Diagnostic> {
+    let classes = inputs.classes.clone().unwrap_or_else(|| classes::provisional(inputs));
+    let found = space.findings_for(&classes);
+    let mut found: Vec<Diagnostic> =
+        found.filter(|finding| finding.severity == Severity::Warning).cloned().collect();
+    let planner = Planner { space, inputs, classes, stages: Vec::new() };
+    let file = space.disk_config_of(&planner.classes);
+    if let (Ok(Some(layout)), Some((_, file))) = (planner.layout(), file) {
+        let firmware = inputs.facts.firmware;
+        found.extend(storage::check_firmware(&file.config, &layout, firmware));
+    }
+    finding::sort(&mut found);
+    found
+}
+
 /// A plan while it is made.
 struct Planner<'a> {
     space: &'a ConfigSpace,
@@ -56,12 +74,10 @@ struct Planner<'a> {
 impl Planner<'_> {
     /// Refuses errors in files that count for these classes.
     fn refuse_broken_files(&self) -> Result<(), Vec<Diagnostic>> {
-        let counts = |error: &&Diagnostic| match &error.at {
-            Some(at) => self.space.is_active(&at.file, &self.classes),
-            None => true,
-        };
-        let errors: Vec<Diagnostic> = self.space.errors.iter().filter(counts).cloned().collect();
-        if has_errors(&errors) { Err(errors) } else { Ok(()) }
+        let found = self.space.findings_for(&self.classes);
+        let errors = found.filter(|finding| finding.severity == Severity::Error);
+        let errors: Vec<Diagnostic> = errors.cloned().collect();
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
     /// The variable FAI_ACTION of a class may ask for something else than an installation. Never

@@ -28,7 +28,7 @@ impl Planner<'_> {
 
     fn package_steps(&self, vars: &Vars) -> Result<Vec<Step>, Vec<Diagnostic>> {
         self.refuse_archives()?;
-        let size = packages::chunk_size(self.space, vars).map_err(|bad| vec![bad])?;
+        let size = packages::chunk_size(self.space, vars)?;
         let mut steps = Vec::new();
         for group in packages::groups(self.space, &self.classes, vars)? {
             let release = group.release.as_ref().map(|name| format!("/{name}")).unwrap_or_default();

@@ -73,7 +73,10 @@ impl Reader {
             let message = format!("FAI has no task '{task}', so the hook is never run");
             let cure = match successor(task) {
                 Some(name) => format!("did you mean '{name}'?"),
-                None => "the tasks are listed in docs/reference/phases.md".to_owned(),
+                None => {
+                    let names: Vec<&str> = Phase::ALL.iter().map(|phase| phase.name()).collect();
+                    format!("the tasks are {}", names.join(", "))
+                }
             };
             Finding::warning("dead-hook", message, cure)
         };

@@ -67,8 +67,8 @@ pub struct ConfigSpace {
     pub files: BTreeMap<String, BTreeMap<ClassName, String>>,
     /// Packages as files.
     pub package_archives: BTreeMap<ClassName, Vec<String>>,
-    /// Errors in single files; one counts for a machine if [`ConfigSpace::is_active`] says so.
-    pub(crate) errors: Vec<Diagnostic>,
+    /// What is wrong in single files; it counts for a machine if [`ConfigSpace::is_active`] says so.
+    pub(crate) findings: Vec<Diagnostic>,
 }
 
 /// A class script.
@@ -142,6 +142,14 @@ impl ConfigSpace {
             Some((_, file)) => file.at(finding, name),
             None => finding.at_file(&var.origin),
         }
+    }
+
+    /// What is wrong in the files that count for these classes.
+    pub(crate) fn findings_for(&self, classes: &ClassList) -> impl Iterator<Item = &Diagnostic> {
+        self.findings.iter().filter(|finding| match &finding.at {
+            Some(at) => self.is_active(&at.file, classes),
+            None => true,
+        })
     }
 
     /// True if the file at `path` counts for a machine of these classes. What cannot belong to any

@@ -161,7 +161,8 @@ impl Reader {
                 self.file.blocks.push(block);
                 self.header = Header::Block;
             }
-            Err(diagnostic) => self.findings.extend(diagnostic),
+            Err(NoBlock::Hidden) => {}
+            Err(NoBlock::Broken(diagnostic)) => self.findings.push(*diagnostic),
         }
     }
 
@@ -187,8 +188,22 @@ impl Reader {
     }
 }
 
-/// Reads what follows `PACKAGES`. `Err(None)` is FAI's idiom `PACKAGES skip`, which hides a block.
-fn parse_header(line: Line<'_>, rest: &str) -> Result<PackageBlock, Option<Diagnostic>> {
+/// Why a header begins no block.
+enum NoBlock {
+    /// The idiom `PACKAGES skip`, by which people hide a block from FAI.
+    Hidden,
+    /// It is wrong.
+    Broken(Box<Diagnostic>),
+}
+
+impl NoBlock {
+    fn at(finding: Finding, line: Line<'_>, span: &str) -> Self {
+        Self::Broken(Box::new(finding.at_span(line, span)))
+    }
+}
+
+/// Reads what follows `PACKAGES`.
+fn parse_header(line: Line<'_>, rest: &str) -> Result<PackageBlock, NoBlock> {
     let mut words = rest.split_whitespace();
     let Some(action_word) = words.next() else {
         let finding = Finding::error(
@@ -196,7 +211,7 @@ fn parse_header(line: Line<'_>, rest: &str) -> Result<PackageBlock, Option<Diagn
             "'PACKAGES' without an action",
             "name one: 'PACKAGES install', 'PACKAGES install-norec' or 'PACKAGES remove'",
         );
-        return Err(Some(finding.at_span(line, line.text.trim_end())));
+        return Err(NoBlock::at(finding, line, line.text.trim_end()));
     };
     let action = action(line, action_word)?;
     let mut condition_from = line.column_of(action_word) as usize - 1 + action_word.len();
@@ -206,9 +221,8 @@ fn parse_header(line: Line<'_>, rest: &str) -> Result<PackageBlock, Option<Diagn
         if key != "release" || value.is_empty() || release.is_some() {
             let message = format!("'{word}' is not an option of 'PACKAGES'");
             let cure = "the only option is 'release=SUITE', once, in front of the classes";
-            return Err(Some(
-                Finding::error("bad-package-option", message, cure).at_span(line, word),
-            ));
+            let finding = Finding::error("bad-package-option", message, cure);
+            return Err(NoBlock::at(finding, line, word));
         }
         release = Some(value.to_owned());
         condition_from = line.column_of(word) as usize - 1 + word.len();
@@ -217,12 +231,12 @@ fn parse_header(line: Line<'_>, rest: &str) -> Result<PackageBlock, Option<Diagn
     let condition =
         Condition::parse(line.text[condition_from..code_end].trim()).map_err(|bad| {
             let cure = "write classes, or an expression of classes with ! && || ( )";
-            Some(Finding::error("bad-condition", bad.message, cure).at_span(line, bad.span))
+            NoBlock::at(Finding::error("bad-condition", bad.message, cure), line, bad.span)
         })?;
     Ok(PackageBlock { action, release, condition, line: line.number, words: Vec::new() })
 }
 
-fn action(line: Line<'_>, word: &str) -> Result<BlockAction, Option<Diagnostic>> {
+fn action(line: Line<'_>, word: &str) -> Result<BlockAction, NoBlock> {
     let known = [PackageAction::Install, PackageAction::InstallNorec, PackageAction::Remove];
     if let Some(action) = known.into_iter().find(|action| action.word() == word) {
         return Ok(BlockAction::Known(action));
@@ -231,7 +245,7 @@ fn action(line: Line<'_>, word: &str) -> Result<BlockAction, Option<Diagnostic>>
         return Ok(BlockAction::Foreign(word.to_owned()));
     }
     if word == "skip" {
-        return Err(None);
+        return Err(NoBlock::Hidden);
     }
     let message = format!("'{word}' is not an action of 'PACKAGES'");
     let cure = match word.chars().all(|c| !c.is_ascii_lowercase()) {
@@ -239,7 +253,7 @@ fn action(line: Line<'_>, word: &str) -> Result<BlockAction, Option<Diagnostic>>
         false => "write 'PACKAGES install', 'PACKAGES install-norec' or 'PACKAGES remove'".into(),
     };
     let finding = Finding::error("unknown-package-action", message, cure);
-    Err(Some(finding.at_span(line, word)))
+    Err(NoBlock::at(finding, line, word))
 }
 
 /// What is wrong with a package word, if apt cannot take it.

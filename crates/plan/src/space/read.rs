@@ -6,7 +6,7 @@ use crate::finding::{self, Finding};
 use crate::storage;
 use crate::tree::{ConfigTree, TreeFile};
 use hostwright_model::class::ClassName;
-use hostwright_model::diagnostic::{Diagnostic, Severity};
+use hostwright_model::diagnostic::Diagnostic;
 use std::collections::BTreeMap;
 
 /// Code of the finding for what is no config space at all.
@@ -41,8 +41,7 @@ pub fn parse(tree: &ConfigTree) -> (ConfigSpace, Vec<Diagnostic>) {
         .hooks
         .sort_by(|a, b| (a.phase, &a.class, !a.sourced).cmp(&(b.phase, &b.class, !b.sourced)));
     finding::sort(&mut found);
-    let errors = found.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
-    space.errors = errors.cloned().collect();
+    space.findings = found.clone();
     (space, found)
 }
 
@@ -87,7 +86,7 @@ fn empty(tree: &ConfigTree) -> ConfigSpace {
         disk_configs: BTreeMap::new(),
         files: BTreeMap::new(),
         package_archives: BTreeMap::new(),
-        errors: Vec::new(),
+        findings: Vec::new(),
     }
 }
 

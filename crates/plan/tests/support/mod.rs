@@ -1,6 +1,7 @@
 //! What the tests of this crate share: spaces and machines read from the disk.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 #![expect(clippy::disallowed_methods, reason = "the crate is pure, its tests read fixtures")]
 
 use hostwright_model::facts::Facts;
