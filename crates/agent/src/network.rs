@@ -119,6 +119,8 @@ impl Bringing<'_> {
 
 /// Runs udhcpc in the background: it asks for ever and renews.
 fn start_dhcp(name: &str) -> Result<(), HostError> {
+    let failed = |source| HostError::Io { operation: "make", path: WORK_DIR.to_owned(), source };
+    fs::create_dir_all(WORK_DIR).map_err(failed)?;
     let log = format!("{WORK_DIR}/udhcpc.{name}.log");
     let tries = ["-t", "5", "-T", "2", "-A", "2"];
     let mut args = vec!["udhcpc", "-f", "-i", name, "-s", "/etc/udhcpc.script"];

@@ -23,6 +23,7 @@ pub const PACKAGES: &[&str] = &[
     "efibootmgr",
     "fdisk",
     "lvm2",
+    "mount",
     "parted",
     "xfsprogs",
     // Devices.
