@@ -222,11 +222,12 @@ ctam() {
         echo "Filesystems already mounted to $target."
         return 0
     fi
+    # Private: what is mounted below the copies must not appear below the originals.
     for dir in /sys /proc /dev /dev/pts; do
-        mount --bind "$dir" "$target$dir"
+        mount --bind --make-private "$dir" "$target$dir"
     done
     if [ -d /sys/firmware/efi/efivars ]; then
-        mount --bind /sys/firmware/efi/efivars "$target/sys/firmware/efi/efivars"
+        mount --bind --make-private /sys/firmware/efi/efivars "$target/sys/firmware/efi/efivars"
     fi
 }
 

@@ -2,7 +2,7 @@
 
 use super::options::Options;
 use super::perl_regex::{LinePattern, quote};
-use super::session::usage;
+use super::session::{single_slashes, usage};
 use super::{Session, ToolError};
 use hostwright_host::metadata;
 
@@ -66,14 +66,6 @@ fn place(
     let shown = single_slashes(&format!("{target}/{file}"));
     let path = metadata::resolve_in_root(&session.absolute(target), file, true)?;
     Ok((shown, path))
-}
-
-fn single_slashes(path: &str) -> String {
-    let mut path = path.to_owned();
-    while path.contains("//") {
-        path = path.replace("//", "/");
-    }
-    path
 }
 
 /// The pattern that shows that the line is there. Without one of its own the line is the pattern,

@@ -1,7 +1,7 @@
 //! `ftar`: unpacks the archives that belong to the classes into a directory of the target.
 
 use super::options::Options;
-use super::session::{usage, words};
+use super::session::{single_slashes, usage, words};
 use super::{Session, ToolError};
 use hostwright_host::{Command, Tool, metadata};
 
@@ -122,12 +122,4 @@ fn extraction(options: &Options, archive: &str, into: &str, is_nfs: bool) -> Com
         command = command.arg("-v");
     }
     command.args(["--numeric-owner", "-C", into, "-xf", archive])
-}
-
-fn single_slashes(text: &str) -> String {
-    let mut text = text.to_owned();
-    while text.contains("//") {
-        text = text.replace("//", "/");
-    }
-    text
 }

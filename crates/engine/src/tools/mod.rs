@@ -2,7 +2,7 @@
 //!
 //! The binary calls [`main`] when it was started under one of [`NAMES`]. The tools keep FAI's
 //! options, output and exit status; where they differ on purpose, `docs/reference/fai-tools.md`
-//! says so and why. None of them reads the process's environment or prints by itself: both come
+//! says why, and `tests/tools` shows it beside FAI's. None of them reads the process's environment or prints by itself: both come
 //! with the [`Session`].
 
 mod accounts;

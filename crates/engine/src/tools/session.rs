@@ -184,6 +184,15 @@ pub(super) fn script_for_log(dir: &str, path: &str, args: &[&str]) -> Command {
     Command::new(Tool::Bash).args(["-c", text, "bash", dir, path]).args(args.iter().copied())
 }
 
+/// The text with one slash for several, as FAI shows paths.
+pub(super) fn single_slashes(text: &str) -> String {
+    let mut text = text.to_owned();
+    while text.contains("//") {
+        text = text.replace("//", "/");
+    }
+    text
+}
+
 /// Words between blanks.
 pub(super) fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()

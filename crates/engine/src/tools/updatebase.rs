@@ -25,7 +25,8 @@ pub(super) fn run(_args: &[String], session: &mut Session<'_>) -> Result<i32, To
         worst = worst.max(dpkg(session, &["--configure", "-a"])?);
     }
     worst = worst.max(apt(session, &["dist-upgrade"])?);
-    Ok(worst.max(apt(session, &["clean"])?))
+    let clean = session.in_target(Command::new(Tool::AptGet).arg("clean"));
+    Ok(worst.max(session.run(clean)?.status))
 }
 
 fn apt(session: &mut Session<'_>, args: &[&str]) -> Result<i32, HostError> {
@@ -57,7 +58,8 @@ fn mount_kernel_files(session: &mut Session<'_>) -> Result<(), ToolError> {
         let path = format!("{}{at}", target.trim_end_matches('/'));
         if !mounted.contains(&path) {
             let file_system = kind.map(str::to_owned);
-            let (source, options) = (source.to_owned(), String::new());
+            // What is mounted below must not appear below /dev of the running system, too.
+            let (source, options) = (source.to_owned(), "private".to_owned());
             session.host.mount(&MountRequest { source, target: path, file_system, options })?;
         }
     }

@@ -126,3 +126,23 @@ fn functions_reach_children_and_nothing_runs_by_itself() {
     assert_eq!(ours("").1, "");
     assert_eq!(ours("do_init_tasks=1; inside_nfsroot").0, 0);
 }
+
+/// In a mount namespace of its own, where nothing can be left behind.
+#[test]
+fn root_the_kernel_s_files_are_mounted_and_unmounted() {
+    let script = r#"
+        mkdir -p t/proc t/sys t/dev/pts t/srv
+        export target=$PWD/t
+        unshare --mount bash -c '
+            count() { grep -c " $target" /proc/self/mounts; }
+            ctam; count; [ -e $target/dev/null ] && [ -e $target/proc/cpuinfo ] && echo there
+            ctam > /dev/null; count
+            ctau; count
+            ctam; mount -t tmpfs tmpfs $target/srv; umount_target; count
+            mount -t tmpfs -o ro tmpfs $target/srv; rw_target; touch $target/srv/x && echo writable
+        '"#;
+    let (status, out, _) = ours(script);
+    let mounts = if std::path::Path::new("/sys/firmware/efi/efivars").exists() { 5 } else { 4 };
+    let expected = format!("{mounts}\nthere\n{mounts}\n0\n0\nwritable\n");
+    assert_eq!((status, out), (0, expected));
+}

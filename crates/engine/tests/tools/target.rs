@@ -23,7 +23,7 @@ impl Debian {
         sh(&format!(
             "mount -t tmpfs tmpfs {base} && cd {base} && mkdir upper work target log space &&
              mount -t overlay overlay -o lowerdir=/,upperdir={base}/upper,workdir={base}/work target &&
-             mount --bind /dev target/dev"
+             mount --bind --make-private /dev target/dev"
         ));
         debian
     }
@@ -235,19 +235,55 @@ const PACKAGES: &str =
 /// Stands in for apt-get and dpkg: notes how it was called, and does not like package d.
 const FAKE: &str = "#!/bin/sh\necho \"$0 $*\" >> /calls\ncase \"$*\" in *' d '*) exit 100;; esac\n";
 
+fn fake_package_tools(debian: &Debian) {
+    for program in ["apt-get", "dpkg"] {
+        let path = format!("target/usr/bin/{program}");
+        fs::remove_file(format!("{}/{path}", debian.base())).unwrap();
+        debian.write(&path, FAKE);
+        let path = format!("{}/{path}", debian.base());
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+#[test]
+fn root_the_base_is_updated_by_the_same_commands() {
+    need_fai();
+    let (theirs, ours) = (Debian::new(), Debian::new());
+    for debian in [&theirs, &ours] {
+        fake_package_tools(debian);
+    }
+    // Without FAI_ACTION, as in a softupdate: FAI's has no look whether things are mounted already.
+    theirs.theirs("/usr/lib/fai/updatebase", &[]);
+    let (status, out, err) = ours.ours("updatebase", &[], &super::bench::NoPackages);
+    assert_eq!((status, out.as_str()), (0, "Updating base\n"), "{err}");
+    assert_eq!(ours.read("target/calls"), theirs.read("target/calls"));
+}
+
+#[test]
+fn root_an_installation_gets_kernel_files_and_no_services() {
+    let debian = Debian::new();
+    fake_package_tools(&debian);
+    let mut env = debian.env();
+    env.push(("FAI_ACTION".to_owned(), "dirinstall".to_owned()));
+    let packages = super::bench::NoPackages;
+    let (status, _, err) = call("updatebase", &[], env, debian.base(), &packages);
+    assert_eq!(status, 0, "{err}");
+    let target = format!("{}/target", debian.base());
+    for there in ["proc/cpuinfo", "sys/kernel", "dev/null", "dev/pts/ptmx"] {
+        assert!(Path::new(&format!("{target}/{there}")).exists(), "{there}");
+    }
+    let start =
+        Command::new("chroot").args([&target, "/usr/sbin/policy-rc.d", "x", "start"]).status();
+    assert_eq!(start.unwrap().code(), Some(101));
+}
+
 #[test]
 fn root_packages_are_installed_by_the_same_commands() {
     need_fai();
     let systems = [Debian::new(), Debian::new()];
     for debian in &systems {
         debian.write("space/package_config/A", PACKAGES);
-        for program in ["apt-get", "dpkg"] {
-            let path = format!("target/usr/bin/{program}");
-            fs::remove_file(format!("{}/{path}", debian.base())).unwrap();
-            debian.write(&path, FAKE);
-            let path = format!("{}/{path}", debian.base());
-            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-        }
+        fake_package_tools(debian);
         let _ = fs::remove_file(format!("{}/target/var/cache/apt/pkgcache.bin", debian.base()));
     }
     let [theirs, ours] = &systems;
