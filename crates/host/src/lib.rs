@@ -73,6 +73,11 @@ pub enum HostError {
 }
 
 /// What the shell is asked to do.
+///
+/// User code always reads from /dev/null. Whatever it does to the shell's options, traps, streams and
+/// working directory is taken back after each request; variables, functions and the umask stay. Code
+/// that ends the shell (`exit` in a sourced file, a failure under `set -e`) is
+/// [`HostError::Failed`] with its status; the shell must then be started again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ShellRequest {
     /// Start a new long-lived bash with exactly these variables exported, then evaluate `prelude`
@@ -97,7 +102,7 @@ pub enum ShellRequest {
         path: String,
         /// Working directory for it.
         dir: String,
-        /// True to feed standard input from /dev/null and collect the assignments only.
+        /// True for a `.var` file: what it prints is told line by line, but is not in the reply.
         trace: bool,
     },
     /// Run a file as a child of the long-lived bash: it sees exported variables and functions.
@@ -194,13 +199,15 @@ pub trait Host: Send {
     /// Mounts; makes the directory.
     fn mount(&mut self, request: &MountRequest) -> Result<(), HostError>;
 
-    /// Unmounts the top mount at `path`; what is not mounted is fine.
+    /// Unmounts the top mount at `path`, waiting some seconds for one that is busy; what is not
+    /// mounted is fine.
     fn unmount(&mut self, path: &str) -> Result<(), HostError>;
 
     /// Mount points at and below `path`, in the order they were mounted.
     fn mounts_below(&mut self, path: &str) -> Result<Vec<String>, HostError>;
 
-    /// Lays a tree down below `root`, on all cores; `on_bytes` is told how far it is.
+    /// Lays a tree down below `root`, on all cores, and waits until the disk has it; `on_bytes` is
+    /// told the sum of bytes so far. May be repeated over what a cut-off attempt has left.
     fn lay_tree(
         &mut self,
         root: &str,

@@ -169,7 +169,7 @@ fn links_lead_where_they_lead_inside_and_outside_a_root() {
     host.write("/target/etc/real", b"inside", 0o644).expect("writes");
     assert_eq!(host.read("/target/etc/link").expect("reads").as_deref(), Some(&b"outside"[..]));
     host.write("/target/bin/tool", b"", 0o755).expect("writes");
-    assert_eq!(host.list("/target/usr/bin").expect("lists"), ["tool"]);
+    assert!(host.list("/target/usr/bin").expect("lists").contains(&"tool".to_owned()));
     host.symlink("/a", "/b").expect("links");
     host.symlink("/b", "/a").expect("links");
     assert!(host.read("/a/x").is_err(), "a loop of links");
@@ -324,8 +324,11 @@ fn scripts_do_what_they_are_said_to_do_and_leave_a_mark() {
     };
     shell(ShellRequest::Start { env, prelude: String::new() }).expect("starts");
     let (path, args) = ("/space/class/10-a".to_owned(), vec!["-v".to_owned()]);
-    let execute = ShellRequest::Execute { path, args, dir: dir.clone() };
+    let execute = ShellRequest::Execute { path: path.clone(), args, dir: dir.clone() };
     assert_eq!(shell(execute).expect("runs").stdout, "DEBIAN AMD64\n");
+    let args = vec!["PERL5LIB=/x".to_owned(), path, "-v".to_owned()];
+    let env = ShellRequest::Execute { path: "/usr/bin/env".to_owned(), args, dir: dir.clone() };
+    assert_eq!(shell(env).expect("runs").stdout, "DEBIAN AMD64\n");
     assert_eq!(shell(source("class/X.var")).expect("runs").vars["ROOTPW"], "x");
     let vars = shell(source("log/disk_var.sh")).expect("runs").vars;
     assert_eq!((vars["B"].as_str(), vars["C"].as_str()), ("old", "x y"));
@@ -337,7 +340,7 @@ fn scripts_do_what_they_are_said_to_do_and_leave_a_mark() {
     let world = host.world();
     let line = world.get(mark).expect("is marked");
     assert!(line.contains("-v\\nFAI_ACTION=\\nFAI_ROOT=\\nclasses=DEFAULT"), "{line}");
-    assert_eq!(host.executed().len(), 4);
+    assert_eq!(host.executed().len(), 5);
 }
 
 struct OneFile(Vec<Entry>);

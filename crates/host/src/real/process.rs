@@ -14,7 +14,8 @@ use std::process::{Child, ExitStatus, Stdio};
 /// Where programs are looked for; FAI's own order.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/lib/fai:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The full path of a program inside `root`, as seen from inside.
+/// The full path of a program inside `root`, as seen from inside: links lead where they will lead
+/// for the program itself.
 pub(super) fn find_program(root: &str, program: &str) -> Option<String> {
     let root = rustix::fs::open(root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
     PATH.split(':').map(|directory| format!("{directory}/{program}")).find(|path| {

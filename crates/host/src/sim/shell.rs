@@ -114,12 +114,22 @@ pub(super) fn talk(
             Ok((reply, said))
         }
         ShellRequest::Execute { path, args, .. } => {
+            let (path, args) = behind_env(path, args);
             require_file(state, path)?;
             let effect = scripts.effects.get(path).cloned().unwrap_or_default();
             leave_mark(state, scripts, path, args)?;
             effect.write_files(state, "", torn)?;
             Ok(answer(state, said_by(&effect)))
         }
+    }
+}
+
+/// What env(1) runs; the assignments it makes are not simulated.
+fn behind_env<'a>(path: &'a str, args: &'a [String]) -> (&'a str, &'a [String]) {
+    let program = args.iter().position(|arg| !arg.contains('='));
+    match program.filter(|_| path == "/usr/bin/env") {
+        Some(at) => (&args[at], &args[at + 1..]),
+        None => (path, args),
     }
 }
 

@@ -88,6 +88,7 @@ pub(super) fn run(state: &mut State, call: &Call<'_>) -> Result<Reply, HostError
         Tool::AptGet => packages::apt_get(state, call),
         Tool::Dpkg => packages::dpkg(state, call),
         Tool::Debootstrap => packages::debootstrap(state, call),
+        Tool::DebconfCopydb => packages::debconf_copydb(state, call),
         Tool::DebconfSetSelections => packages::debconf_set_selections(state, call),
         Tool::DpkgReconfigure => packages::dpkg_reconfigure(state, call),
         Tool::DpkgDivert => packages::dpkg_divert(state, call),

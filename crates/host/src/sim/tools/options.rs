@@ -44,7 +44,12 @@ impl<'a> Options<'a> {
 
     /// The last value of an option.
     pub(super) fn value(&self, name: &str) -> Option<&'a str> {
-        self.values.get(name).and_then(|values| values.last()).copied()
+        self.values(name).last().copied()
+    }
+
+    /// All values of an option that may be given several times.
+    pub(super) fn values(&self, name: &str) -> &[&'a str] {
+        self.values.get(name).map(Vec::as_slice).unwrap_or_default()
     }
 }
 

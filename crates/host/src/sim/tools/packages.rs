@@ -38,7 +38,15 @@ const BASE_DIRECTORIES: [(&str, u32); 16] = [
     ("/var/lib/dpkg/updates", 0o755),
     ("/var/log", 0o755),
 ];
-const BASE_PACKAGES: [&str; 5] = ["apt", "base-files", "bash", "dpkg", "libc6"];
+const BASE_PACKAGES: [&str; 6] = ["apt", "base-files", "bash", "dpkg", "libc6", "systemd"];
+
+/// Programs that callers look for, and the packages that bring them.
+const PROGRAMS: [(&str, &str); 4] = [
+    ("dbus", "/usr/bin/dbus-daemon"),
+    ("dpkg", "/usr/bin/dpkg-divert"),
+    ("openssh-server", "/usr/sbin/sshd"),
+    ("systemd", "/usr/bin/systemd-machine-id-setup"),
+];
 
 fn write(state: &mut State, call: &Call<'_>, path: &str, text: &str) -> Result<(), HostError> {
     state.put_in(call.root, path, Node::file(text, 0o644))
@@ -64,7 +72,17 @@ fn names(state: &State, call: &Call<'_>, path: &str) -> Vec<String> {
 }
 
 fn install(state: &mut State, call: &Call<'_>, package: &str) -> Result<(), HostError> {
+    for (_, program) in PROGRAMS.iter().filter(|(of, _)| *of == package) {
+        state.put_in(call.root, program, Node::file("program\n", 0o755))?;
+    }
     write(state, call, &format!("{INFO}/{package}.list"), "/.\n")
+}
+
+fn uninstall(state: &mut State, call: &Call<'_>, package: &str) -> Result<(), HostError> {
+    for (_, program) in PROGRAMS.iter().filter(|(of, _)| *of == package) {
+        remove(state, call, program)?;
+    }
+    remove(state, call, &format!("{INFO}/{package}.list"))
 }
 
 pub(super) fn apt_get(state: &mut State, call: &Call<'_>) -> Result<Reply, HostError> {
@@ -112,7 +130,7 @@ pub(super) fn apt_get(state: &mut State, call: &Call<'_>) -> Result<Reply, HostE
         "install" => return apt_install(state, call, words, options.has("-d")),
         "remove" | "purge" => {
             for package in words {
-                remove(state, call, &format!("{INFO}/{}.list", plain_name(package)))?;
+                uninstall(state, call, plain_name(package))?;
             }
         }
         "check" | "upgrade" | "dist-upgrade" | "full-upgrade" | "autoremove" => {}
@@ -136,7 +154,7 @@ fn apt_install(
     for word in &words[..count] {
         let name = plain_name(word);
         if word.ends_with('-') {
-            remove(state, call, &format!("{INFO}/{name}.list"))?;
+            uninstall(state, call, name)?;
             continue;
         }
         write(state, call, &format!("{ARCHIVES}/{name}.deb"), "archive\n")?;
@@ -299,6 +317,18 @@ pub(super) fn debconf_set_selections(
         let text: String = answers.into_values().map(|line| line + "\n").collect();
         write(state, call, DEBCONF, &text)?;
     }
+    Ok(Reply::ok())
+}
+
+/// Copies all answers into a file of their own, which is the only use of it here.
+pub(super) fn debconf_copydb(state: &mut State, call: &Call<'_>) -> Result<Reply, HostError> {
+    let options = call.options(&[], &["--config"])?;
+    let file = options.values("--config").iter().find_map(|word| word.strip_prefix("Filename:"));
+    let (["configdb", _], Some(file)) = (&options.words[..], file) else {
+        return Err(call.unknown("only a copy of configdb into a file is simulated"));
+    };
+    let answers = read(state, call, DEBCONF);
+    write(state, call, file, &answers)?;
     Ok(Reply::ok())
 }
 
