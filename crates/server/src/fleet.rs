@@ -43,6 +43,8 @@ pub(crate) struct Member {
     pub(crate) progress: RunProgress,
     /// What it did last while booting.
     pub(crate) boot: Option<BootEvent>,
+    /// How much the server's clock is ahead of the machine's, as far as its events tell.
+    pub(crate) skew_ms: i64,
     /// The fleet's revision when it last changed.
     pub(crate) revision: u64,
 }
@@ -50,7 +52,7 @@ pub(crate) struct Member {
 impl Member {
     /// A machine whose latest run is at `progress`.
     pub(crate) fn new(machine: Machine, progress: RunProgress) -> Self {
-        Self { machine, progress, boot: None, revision: 0 }
+        Self { machine, progress, boot: None, skew_ms: 0, revision: 0 }
     }
 
     /// The latest run, if it is open.
@@ -80,13 +82,6 @@ impl Fleet {
     /// All machines by name.
     pub(crate) fn members(&self) -> Vec<Member> {
         self.read().machines.values().cloned().collect()
-    }
-
-    /// Machines that changed behind `revision`.
-    pub(crate) fn changed_since(&self, revision: u64) -> Vec<Member> {
-        let inner = self.read();
-        let changed = inner.machines.values().filter(|member| member.revision > revision);
-        changed.cloned().collect()
     }
 
     /// One machine.
@@ -180,7 +175,7 @@ impl Fleet {
     }
 
     /// Events of a run were stored.
-    pub(crate) fn recorded(&self, run: &Run, events: &[StoredEvent], last_seq: u64) {
+    pub(crate) fn recorded(&self, run: &Run, events: &[StoredEvent], last_seq: u64, now_ms: i64) {
         self.change(&run.machine, |member| {
             let Some(latest) = member.machine.run.as_mut().filter(|known| known.id == run.id)
             else {
@@ -189,6 +184,8 @@ impl Fleet {
             let current = events.iter().any(|event| event.attempt == latest.attempts);
             if current {
                 latest.last_seq = latest.last_seq.max(last_seq);
+                let happened_ms = events.last().map_or(now_ms, |stored| stored.event.at_ms);
+                member.skew_ms = now_ms - happened_ms;
             }
             for stored in events {
                 member.progress.apply(stored.attempt, &stored.event);

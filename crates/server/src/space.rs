@@ -1,8 +1,11 @@
 //! Config spaces on the server: checked, and packed for the machine.
 
+use hostwright_host::HostError;
+use hostwright_host::space::read_space;
 use hostwright_model::api::Blob;
 use hostwright_model::diagnostic::Diagnostic;
 use hostwright_model::ids::Digest;
+use hostwright_plan::ConfigTree;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt as _;
@@ -13,6 +16,9 @@ use thiserror::Error;
 
 /// A compression level that keeps arming quick; spaces are small.
 const LEVEL: i32 = 6;
+
+/// Directories of version control, which are never part of a space.
+const NOT_PART: [&str; 3] = [".git", ".svn", "CVS"];
 
 /// Why a space cannot be used.
 #[derive(Debug, Error)]
@@ -28,6 +34,9 @@ pub(crate) enum SpaceError {
         #[source]
         source: io::Error,
     },
+    /// The files cannot be read.
+    #[error("cannot read the config space")]
+    Read(#[from] HostError),
     /// Something that cannot be part of a space.
     #[error("{} is neither file, directory nor symbolic link; remove it from the space", .0.display())]
     Special(PathBuf),
@@ -40,8 +49,8 @@ fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Spa
 
 /// Every mistake in the space in `dir`.
 pub(crate) fn check(dir: &Path) -> Result<Vec<Diagnostic>, SpaceError> {
-    let _ = fs::read_dir(dir).map_err(failed("list", dir))?;
-    Ok(Vec::new())
+    let tree = ConfigTree { files: read_space(dir)? };
+    Ok(hostwright_plan::check(&tree))
 }
 
 /// Packs the space in `dir` into `files_dir`, under the digest of the archive.
@@ -77,7 +86,7 @@ fn pack_dir<W: Write>(
         names.push(entry.map_err(list)?.file_name());
     }
     names.sort_unstable();
-    for name in names.into_iter().filter(|name| name != ".git" && name != ".svn") {
+    for name in names.into_iter().filter(|name| !NOT_PART.iter().any(|other| name == other)) {
         pack(tar, root, &relative.join(name))?;
     }
     Ok(())

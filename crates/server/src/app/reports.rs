@@ -85,7 +85,7 @@ impl App {
             return Err(closed(&run));
         }
         let recorded = writer.record(&run, batch, now_ms).await?;
-        self.fleet.recorded(&run, &recorded.new, recorded.last_seq);
+        self.fleet.recorded(&run, &recorded.new, recorded.last_seq, now_ms);
         if let Some(state) = recorded.ended {
             tracing::info!(machine = %run.machine, run = %run.id, ?state, "a run ended");
             self.fleet.ended(&run, state, now_ms);

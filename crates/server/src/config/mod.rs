@@ -194,9 +194,9 @@ impl SourceText<'_> {
         let (code, cure) = if message.starts_with("unknown field") {
             ("config-unknown-key", "remove the key, or correct its name to one of those expected")
         } else if message.starts_with("missing field") {
-            ("config-missing-key", "add the key; docs/serve.md shows a complete file")
+            ("config-missing-key", "add the key; docs/reference/serve.md shows a complete file")
         } else {
-            ("config-bad-value", "correct the value; docs/serve.md shows a complete file")
+            ("config-bad-value", "correct the value; docs/reference/serve.md shows a complete file")
         };
         self.mistake(span, code, message, cure)
     }
