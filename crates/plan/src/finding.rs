@@ -1,5 +1,6 @@
 //! Making diagnostics: what is wrong, at which bytes of which line, and what cures it.
 
+use crate::codes;
 use hostwright_model::diagnostic::{Diagnostic, Location, Severity};
 
 /// One line of a text file.
@@ -40,6 +41,7 @@ pub(crate) struct Finding {
 
 impl Finding {
     pub fn error(code: &'static str, message: impl Into<String>, cure: impl Into<String>) -> Self {
+        debug_assert!(codes::is_known(code), "{code} is missing in codes.rs");
         Self { severity: Severity::Error, code, message: message.into(), cure: cure.into() }
     }
 
@@ -63,7 +65,8 @@ impl Finding {
     /// About `length` bytes from `column` of a line on.
     pub fn at_column(self, line: Line<'_>, column: u32, length: u32) -> Diagnostic {
         let at = Location { file: line.file.to_owned(), line: line.number, column, length };
-        self.at(at, Some(line.text.to_owned()))
+        // A carriage return would move the cursor when the line is drawn.
+        self.at(at, Some(line.text.trim_end_matches('\r').to_owned()))
     }
 
     /// About a file, shown at its first line.

@@ -16,6 +16,7 @@
 mod check;
 mod check_plan;
 pub mod classes;
+mod codes;
 mod finding;
 pub mod packages;
 mod render;
@@ -26,6 +27,7 @@ mod tree;
 
 pub use check::check;
 pub use check_plan::check_plan;
+pub use codes::diagnostic_codes;
 pub use render::render;
 pub use resolve::{advise, resolve};
 pub use space::{ConfigSpace, parse};

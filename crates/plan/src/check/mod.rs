@@ -4,7 +4,7 @@ mod copies;
 mod names;
 
 use crate::finding::{self, Finding};
-use crate::space::{ConfigSpace, NO_CLASS_DIRECTORY, parse, variable};
+use crate::space::{ConfigSpace, parse, variable};
 use crate::tree::ConfigTree;
 use hostwright_model::diagnostic::Diagnostic;
 use std::collections::BTreeSet;
@@ -13,10 +13,9 @@ use std::collections::BTreeSet;
 /// lines. Errors stop a run of the machines that they concern; the rest is advice.
 pub fn check(tree: &ConfigTree) -> Vec<Diagnostic> {
     let (space, mut found) = parse(tree);
-    if found.iter().any(|diagnostic| diagnostic.code == NO_CLASS_DIRECTORY) {
+    if let Some(no_space) = space.no_class_directory() {
         // Whatever this directory is, advice about it as a space would only be noise.
-        found.retain(|diagnostic| diagnostic.code == NO_CLASS_DIRECTORY);
-        return found;
+        return vec![no_space];
     }
     found.extend(no_base_system(&space));
     found.extend(names::unnamed_classes(tree, &space));

@@ -6,6 +6,7 @@
 
 mod table;
 
+use crate::codes;
 use hostwright_model::diagnostic::{Diagnostic, Severity};
 use hostwright_model::facts::Disk;
 use hostwright_model::ids::{Digest, StepId};
@@ -64,6 +65,7 @@ struct Auditor<'a> {
 
 impl Auditor<'_> {
     fn object(&mut self, code: &str, step: Option<&StepId>, message: impl Into<String>) {
+        debug_assert!(codes::is_known(code), "{code} is missing in codes.rs");
         let message = match step {
             Some(step) => format!("step {step}: {}", message.into()),
             None => message.into(),

@@ -30,6 +30,9 @@ use skips::Skipped;
 ///
 /// Errors are everything that would make the run fail, as far as it can be told by now.
 pub fn resolve(space: &ConfigSpace, inputs: &Inputs) -> Result<Plan, Vec<Diagnostic>> {
+    if let Some(no_space) = space.no_class_directory() {
+        return Err(vec![no_space]);
+    }
     let early = classes::provisional(inputs);
     let mut planner = Planner { space, inputs, classes: early, stages: Vec::new() };
     planner.refuse_broken_files()?;

@@ -21,7 +21,6 @@ mod var_file;
 pub use condition::{Condition, Expression};
 pub(crate) use package_file::variable;
 pub use package_file::{BlockAction, PackageBlock, PackageFile, PackageWord};
-pub(crate) use read::NO_CLASS_DIRECTORY;
 pub use read::parse;
 pub use var_file::{Assignment, VarFile};
 
@@ -39,6 +38,8 @@ use std::collections::BTreeMap;
 pub struct ConfigSpace {
     /// Digest of the files it was read from.
     pub digest: Digest,
+    /// False for a directory that cannot be a config space.
+    pub has_class_directory: bool,
     /// Class scripts in the order in which they run.
     pub class_scripts: Vec<ClassScript>,
     /// Classes of single hosts, by host name.
@@ -112,6 +113,14 @@ pub struct DiskConfigFile {
 }
 
 impl ConfigSpace {
+    /// The error for what is no config space.
+    pub(crate) fn no_class_directory(&self) -> Option<Diagnostic> {
+        let message = "there is no directory class/, so this is not a config space";
+        let cure = "give the directory that holds class/, scripts/ and package_config/";
+        let finding = Finding::error("no-class-directory", message, cure).at_file("class");
+        (!self.has_class_directory).then_some(finding)
+    }
+
     /// The hooks of a task for these classes, in the order in which they run.
     pub fn hooks_of(&self, phase: Phase, classes: &ClassList) -> Vec<&Hook> {
         let of_class = |class| {

@@ -9,9 +9,6 @@ use hostwright_model::class::ClassName;
 use hostwright_model::diagnostic::Diagnostic;
 use std::collections::BTreeMap;
 
-/// Code of the finding for what is no config space at all.
-pub(crate) const NO_CLASS_DIRECTORY: &str = "no-class-directory";
-
 /// Endings of base files.
 const BASE_FILE_SUFFIXES: [&str; 8] =
     [".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz", ".tar.zst", ".tzst"];
@@ -23,11 +20,6 @@ const FILE_HELPERS: [&str; 4] = ["preinst", "postinst", "file-modes", "_substitu
 /// space has everything that could be read.
 pub fn parse(tree: &ConfigTree) -> (ConfigSpace, Vec<Diagnostic>) {
     let mut reader = Reader { space: empty(tree), found: Vec::new() };
-    if !tree.files.keys().any(|path| path.starts_with("class/")) {
-        let message = "there is no directory class/, so this is not a config space";
-        let cure = "give the directory that holds class/, scripts/ and package_config/";
-        reader.found.push(Finding::error(NO_CLASS_DIRECTORY, message, cure).at_file("class"));
-    }
     for link in tree.dangling_links() {
         let message = "the link leads to nothing inside the space";
         let cure = "let it point to a file of the space, by a relative path";
@@ -72,6 +64,7 @@ fn is_litter(name: &str) -> bool {
 fn empty(tree: &ConfigTree) -> ConfigSpace {
     ConfigSpace {
         digest: tree.digest(),
+        has_class_directory: tree.files.keys().any(|path| path.starts_with("class/")),
         class_scripts: Vec::new(),
         host_classes: BTreeMap::new(),
         var_files: BTreeMap::new(),

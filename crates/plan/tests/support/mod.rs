@@ -97,3 +97,10 @@ pub fn inputs(
 pub fn read_text(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()))
 }
+
+/// Replaces a text file.
+pub fn write_text(path: &Path, text: &str) {
+    let written =
+        path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(path, text));
+    written.unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display()));
+}

@@ -1,0 +1,83 @@
+//! The stable names of everything that can be wrong with a space or a plan, with their meanings.
+
+use crate::storage::Code;
+
+/// Findings about config spaces but for disk_config.
+const SPACE: [(&str, &str); 37] = [
+    ("bad-assignment", "A line of a .var file that the shell takes for a command: `NAME = value`."),
+    ("bad-class-name", "A name that cannot be that of a class."),
+    ("bad-condition", "What follows `PACKAGES action` is neither classes nor an expression."),
+    ("bad-package-name", "A name that no Debian package can have; apt fails on it."),
+    ("bad-package-option", "`PACKAGES` takes no option but `release=SUITE`."),
+    ("bad-package-word", "A package name that only a shell could compute."),
+    ("bad-shebang", "The first line names an interpreter without its path."),
+    ("bad-value", "A variable that Hostwright reads has a value it cannot use."),
+    ("carriage-return", "A file for a shell has DOS line ends."),
+    ("dangling-link", "A symbolic link leads out of the space or to nothing."),
+    ("dead-hook", "A hook that no task runs, because of its name."),
+    ("duplicate-base-file", "A class has two base systems."),
+    ("file-modes-name", "`file_modes` is meant to be `file-modes`."),
+    ("foreign-package-action", "An action of `PACKAGES` that this version does not execute."),
+    ("foreign-package-file", "Package files of a space, which this version does not install."),
+    ("foreign-variable", "A variable asks for something that this version does not do."),
+    ("image-lacks-classes", "A machine has classes that its image was built without."),
+    ("indented-packages-header", "`PACKAGES` does not begin in the first column."),
+    ("legacy-name", "A file `*.source`, which FAI has not read since version 5."),
+    ("mounts-without-partitions", "A hook skips partition but not mountdisks."),
+    ("no-base-system", "There is neither a base file nor FAI_DEBOOTSTRAP."),
+    ("no-class-directory", "The directory is no config space."),
+    ("no-disk-config", "None of a machine's classes has a disk_config."),
+    ("no-file-variant", "A script copies a file of which the space has no variant."),
+    ("no-run-bit", "A script or hook is not executable, so FAI would leave it out."),
+    ("no-shebang", "A script does not say what interprets it."),
+    ("open-quote", "A quote in a .var file is not closed."),
+    ("other-action", "The classes of a machine ask for another action than to install."),
+    ("other-task", "A hook for a task of FAI that this version does not perform."),
+    ("own-action", "A hook that is an action of its own, which this version does not run."),
+    ("packages-before-header", "Packages above the first `PACKAGES`."),
+    ("packages-without-action", "`PACKAGES` alone."),
+    ("script-name", "A script that is never run: its name does not begin with two digits."),
+    ("unknown-class-file", "A file in class/ that nothing reads."),
+    ("unknown-package-action", "`PACKAGES` with a word that is no action."),
+    ("unnamed-class", "A class has files, and no class script or hook names it."),
+    ("unset-variable", "A package name holds a variable that nothing sets."),
+];
+
+/// Objections to plans. Each is a defect of Hostwright, found before it could do harm.
+const PLAN: [(&str, &str); 24] = [
+    ("plan-after-unmount", "A step comes after the target was unmounted."),
+    ("plan-bad-mount", "A mount point is not an absolute path."),
+    ("plan-bad-table", "Partitions overlap, or reach out of their disk."),
+    ("plan-duplicate-id", "Two steps have one id."),
+    ("plan-image-too-late", "Disks may be written before the image is at hand."),
+    ("plan-made-twice", "A device or volume group is made twice."),
+    ("plan-mount-order", "A mount would hide another, or the root is not the first."),
+    ("plan-no-barrier", "User code, or an open end, without a barrier behind it."),
+    ("plan-no-base", "Something needs a base system that is not there yet."),
+    ("plan-no-device", "A step uses a device that no step made."),
+    ("plan-no-file-system", "A step makes a file system without naming its kind."),
+    ("plan-no-fstab", "fstab is installed before it is written."),
+    ("plan-no-room", "A volume group is smaller than its volumes."),
+    ("plan-no-root", "The target is written to before its root is mounted."),
+    ("plan-no-sources", "Packages are installed before their sources are known."),
+    ("plan-no-swap", "A swap area is used that no step made."),
+    ("plan-no-unmount", "The target stays mounted."),
+    ("plan-not-formatted", "A device is mounted that has no file system."),
+    ("plan-phase-order", "Phases are not in FAI's order."),
+    ("plan-unconfirmed-disk", "A disk is written to that was not confirmed to be the planned one."),
+    ("plan-unknown-disk", "A disk is confirmed that the machine does not have."),
+    ("plan-used-twice", "A device serves two purposes."),
+    ("plan-writes-disk", "A plan for a directory writes to a disk."),
+    ("plan-wrong-size", "A file system is planned for a device of another size."),
+];
+
+/// Every code of this crate with its meaning: spaces, then disk_config, then plans.
+pub fn diagnostic_codes() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let storage = Code::ALL.iter().map(|(code, meaning)| (code.name(), meaning.trim()));
+    SPACE.into_iter().chain(storage).chain(PLAN)
+}
+
+/// True for a code that the reference describes.
+pub(crate) fn is_known(code: &str) -> bool {
+    diagnostic_codes().any(|(known, _)| known == code)
+}

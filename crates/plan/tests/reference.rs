@@ -1,0 +1,38 @@
+//! docs/reference/diagnostics.md is what the code says.
+
+mod support;
+
+use hostwright_plan::diagnostic_codes;
+use std::collections::BTreeSet;
+
+const HEAD: &str = "\
+# Diagnostics
+
+Every finding about a config space or a plan has one of these names. `hostwright check` and
+`hostwright plan` show it in brackets, with the place and the cure.
+
+| name | meaning |
+|---|---|
+";
+
+#[test]
+fn every_code_has_a_line_in_the_reference() {
+    let rows = diagnostic_codes().map(|(code, meaning)| format!("| `{code}` | {meaning} |\n"));
+    let wanted = HEAD.to_owned() + &rows.collect::<String>();
+    let path = support::project().join("docs/reference/diagnostics.md");
+    if std::env::var_os("HOSTWRIGHT_WRITE_REFERENCE").is_some() {
+        support::write_text(&path, &wanted);
+    }
+    let found = support::read_text(&path);
+    assert!(
+        found == wanted,
+        "docs/reference/diagnostics.md is out of date: run \
+         HOSTWRIGHT_WRITE_REFERENCE=1 cargo nextest run -p hostwright-plan --test reference"
+    );
+}
+
+#[test]
+fn no_code_is_there_twice() {
+    let mut seen = BTreeSet::new();
+    assert!(diagnostic_codes().all(|(code, _)| seen.insert(code)));
+}
