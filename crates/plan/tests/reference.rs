@@ -20,7 +20,7 @@ fn every_code_has_a_line_in_the_reference() {
     let rows = diagnostic_codes().map(|(code, meaning)| format!("| `{code}` | {meaning} |\n"));
     let wanted = HEAD.to_owned() + &rows.collect::<String>();
     let path = support::project().join("docs/reference/diagnostics.md");
-    if std::env::var_os("HOSTWRIGHT_WRITE_REFERENCE").is_some() {
+    if support::is_set("HOSTWRIGHT_WRITE_REFERENCE") {
         support::write_text(&path, &wanted);
     }
     let found = support::read_text(&path);

@@ -104,3 +104,8 @@ pub fn write_text(path: &Path, text: &str) {
         path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(path, text));
     written.unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display()));
 }
+
+/// True if the environment has a variable.
+pub fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some()
+}
