@@ -62,8 +62,8 @@ function line(stored) {
   item.className = look;
   item.dataset.group = group;
   if (stored.attempt !== attempt) {
+    if (attempt > 0) item.classList.add("attempt");
     attempt = stored.attempt;
-    item.classList.add("attempt");
   }
   const at = new Date(stored.at_ms);
   const time = document.createElement("time");
@@ -87,7 +87,6 @@ function shown(item) {
 }
 
 function add(events) {
-  const bottom = innerHeight + scrollY >= document.body.scrollHeight - 80;
   const fragment = document.createDocumentFragment();
   for (const stored of events) {
     const item = line(stored);
@@ -100,8 +99,13 @@ function add(events) {
   while (list.childElementCount > LINES) list.firstElementChild.remove();
   const older = total > LINES ? `, the last ${LINES} shown` : "";
   count.textContent = `${total} event${total === 1 ? "" : "s"}${older}`;
-  if (form.elements.follow.checked && bottom) scrollTo(0, document.body.scrollHeight);
+  if (form.elements.follow.checked) list.scrollTop = list.scrollHeight;
 }
+
+// Who scrolls up wants to read; at the end it follows again.
+list.addEventListener("scroll", () => {
+  form.elements.follow.checked = list.scrollTop + list.clientHeight >= list.scrollHeight - 40;
+});
 
 form.addEventListener("submit", (event) => event.preventDefault());
 form.addEventListener("input", () => {
