@@ -120,3 +120,88 @@ pub(crate) fn merge(
     }
     (inputs, early_vars)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::inputs;
+    use hostwright_model::plan::{Skip, Step, Why};
+
+    fn stage(phase: Phase, action: Action) -> Stage {
+        let step = Step { id: "step".into(), action, why: Why::default() };
+        Stage { phase, steps: vec![step], barrier: true }
+    }
+
+    fn sets(name: &str, value: &str) -> Observed {
+        let mut observed = Observed::default();
+        observed.vars.set(name, value, "here");
+        observed
+    }
+
+    fn hook(phase: Phase) -> Stage {
+        stage(phase, Action::Hook { path: "hooks/x".to_owned(), sourced: true })
+    }
+
+    #[test]
+    fn host_name_and_last_come_behind_everything() {
+        let printed = ["LAST", "A", "web1.lan", "B", "A"].map(str::to_owned).to_vec();
+        let observed = [Observed { classes: printed, ..Observed::default() }];
+        let sources = ClassSources {
+            additional: "ADDED\n".to_owned(),
+            host_file: "# comment\nHOST # why\n".to_owned(),
+            add_classes: "X, Y".to_owned(),
+        };
+        let classes = all_classes(&inputs(), &observed, &sources).unwrap();
+        assert_eq!(classes.to_string(), "DEFAULT A B ADDED HOST X Y web1.lan LAST");
+    }
+
+    #[test]
+    fn given_classes_are_taken_as_they_are() {
+        let given = "B A".parse::<ClassList>().unwrap().iter().cloned().collect();
+        let inputs = Inputs { run_class_scripts: false, given_classes: given, ..inputs() };
+        let classes = all_classes(&inputs, &[], &ClassSources::default()).unwrap();
+        assert_eq!(classes.to_string(), "B A");
+    }
+
+    #[test]
+    fn what_is_no_class_name_stops_the_run() {
+        let observed = [Observed { classes: vec!["a/b".to_owned()], ..Observed::default() }];
+        let error = all_classes(&inputs(), &observed, &ClassSources::default()).unwrap_err();
+        let fault = Box::<hostwright_model::fault::Fault>::from(error);
+        assert_eq!(fault.code, "bad-class-name");
+    }
+
+    #[test]
+    fn early_variables_wait_until_there_are_variables() {
+        let (merged, early) = merge(
+            &inputs(),
+            &Vars::default(),
+            &hook(Phase::Setup),
+            &[sets("HOSTNAME", "web1")],
+            None,
+        );
+        assert_eq!((merged.hostname.as_str(), &merged.vars), ("web1", &None));
+        let script = Action::ClassScript { path: "class/10-x.sh".to_owned(), sourced: true };
+        let (merged, early) =
+            merge(&merged, &early, &stage(Phase::Defclass, script), &[sets("LEAK", "1")], None);
+        let file = stage(Phase::Defvar, Action::SourceVars { path: "class/A.var".to_owned() });
+        let (merged, early) = merge(&merged, &early, &file, &[sets("COLOUR", "red")], None);
+        let vars = merged.vars.clone().unwrap();
+        assert_eq!(vars.0.keys().collect::<Vec<_>>(), ["COLOUR", "HOSTNAME"]);
+        let (merged, early) =
+            merge(&merged, &early, &hook(Phase::Instsoft), &[sets("COLOUR", "blue")], None);
+        assert_eq!(merged.vars.unwrap().get("COLOUR"), Some("blue"));
+        assert_eq!(early, Vars::default());
+    }
+
+    #[test]
+    fn the_first_step_that_skips_a_task_is_remembered() {
+        let skip = |by: &str| Skip { phase: Phase::Tests, by: by.into() };
+        let observed: Vec<Observed> = ["a", "b"]
+            .iter()
+            .map(|by| Observed { skips: vec![skip(by)], ..Observed::default() })
+            .collect();
+        let (merged, _) = merge(&inputs(), &Vars::default(), &hook(Phase::Setup), &observed, None);
+        assert_eq!(merged.skips, [skip("a")]);
+    }
+}

@@ -96,6 +96,8 @@ fn machine(facts: &Facts) -> Vec<(String, String)> {
     let disks: Vec<&str> =
         facts.disks.iter().filter(|disk| !disk.removable).map(|disk| disk.name.as_str()).collect();
     let mut vars = vec![("disklist".to_owned(), disks.join(" "))];
+    // The console's log level, which scripts change and put back.
+    vars.push(("printk".to_owned(), "6".to_owned()));
     let Some(nic) = first_nic(facts) else {
         return vars;
     };

@@ -273,3 +273,73 @@ fn unreadable(path: &str, reason: &str) -> ActionError {
         "remove the record directory to start the installation over",
     )))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::inputs;
+    use hostwright_host::sim::{RootKind, SimHost};
+
+    fn host() -> SimHost {
+        SimHost::new(inputs().facts, RootKind::Disk)
+    }
+
+    const PATH: &str = "/record/journal";
+
+    fn finished(step: &str, shell: ShellChange) -> Record {
+        let (step, outcome, observed) = (step.into(), Outcome::Changed, Observed::default());
+        Record::Finished { step, outcome, observed, shell }
+    }
+
+    #[test]
+    fn a_journal_read_back_says_the_same() {
+        let mut host = host();
+        let date = "20260102_030405".to_owned();
+        let mut journal = Journal::create(&mut host, PATH.to_owned(), inputs(), date).unwrap();
+        let action = Box::new(Action::Finish);
+        let begun = Record::Begun { step: "finish".into(), phase: Phase::Finish, action };
+        journal.append(&mut host, &begun).unwrap();
+        let vars = |value: &str| BTreeMap::from([("a".to_owned(), value.to_owned())]);
+        let change = ShellChange::between(&BTreeMap::new(), &vars("1"));
+        journal.append(&mut host, &finished("finish", change)).unwrap();
+        let change = ShellChange::between(&vars("1"), &BTreeMap::new());
+        journal.append(&mut host, &finished("more", change)).unwrap();
+
+        let read = Journal::open(&mut host, PATH.to_owned()).unwrap().unwrap();
+        assert_eq!(read.history().inputs, inputs());
+        assert_eq!(read.history().run_date, "20260102_030405");
+        let steps: Vec<_> = read.history().finished_steps().map(|begun| &begun.action).collect();
+        assert_eq!(steps, [&Action::Finish]);
+        assert_eq!(read.history().shell, BTreeMap::new());
+        assert_eq!(read.history().ended, None);
+    }
+
+    #[test]
+    fn a_line_that_power_cut_short_is_dropped() {
+        let mut host = host();
+        let date = "20260102_030405".to_owned();
+        let mut journal = Journal::create(&mut host, PATH.to_owned(), inputs(), date).unwrap();
+        journal.append(&mut host, &finished("whole", ShellChange::default())).unwrap();
+        host.append(PATH, br#"{"record":"finished","step":"cut"#).unwrap();
+
+        let mut read = Journal::open(&mut host, PATH.to_owned()).unwrap().unwrap();
+        assert_eq!(
+            read.history().finished.keys().map(StepId::as_str).collect::<Vec<_>>(),
+            ["whole"]
+        );
+        read.append(&mut host, &finished("next", ShellChange::default())).unwrap();
+        let read = Journal::open(&mut host, PATH.to_owned()).unwrap().unwrap();
+        assert_eq!(read.history().finished.len(), 2);
+    }
+
+    #[test]
+    fn half_a_first_line_is_no_journal_and_nonsense_is_an_error() {
+        let mut host = host();
+        assert!(Journal::open(&mut host, PATH.to_owned()).unwrap().is_none());
+        host.append(PATH, br#"{"record":"ope"#).unwrap();
+        assert!(Journal::open(&mut host, PATH.to_owned()).unwrap().is_none());
+        host.write(PATH, b"{}\n", 0o600).unwrap();
+        let error = Journal::open(&mut host, PATH.to_owned()).unwrap_err();
+        assert_eq!(Box::<Fault>::from(error).code, "journal-unreadable");
+    }
+}

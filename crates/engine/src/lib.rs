@@ -30,6 +30,8 @@ mod logs;
 mod observe;
 mod pass;
 mod run;
+#[cfg(test)]
+mod samples;
 pub mod sandbox;
 mod session;
 mod settings;

@@ -7,7 +7,8 @@
 
 use crate::bench::{SpacePlanner, facts, inputs, settings};
 use hostwright_engine::{Images, Planner, Session, Settings, run};
-use hostwright_host::Host as _;
+use hostwright_host::Host;
+use hostwright_host::fault::FaultHost;
 use hostwright_host::sim::{Cut, Effect, RootKind, SimHost, World};
 use hostwright_model::class::ClassList;
 use hostwright_model::event::EventBody;
@@ -23,7 +24,10 @@ use std::path::Path;
 /// Debian package fai-doc.
 const SIMPLE: &str = "/usr/share/doc/fai-doc/examples/simple";
 const SPACE: &str = "/space";
+/// Classes that the space's scripts give a virtual machine with BIOS.
 const CLASSES: &str = "DEFAULT LINUX AMD64 DHCPC FAIBASE DEBIAN DEMO GRUB_PC demohost LAST";
+/// The same with the space's volume group.
+const LVM_CLASSES: &str = "DEFAULT LINUX AMD64 DHCPC FAIBASE DEBIAN LVM GRUB_PC demohost LAST";
 /// What differs by nature: the journal, logs, and where they are saved.
 const NOT_COMPARED: [&str; 3] = ["/record/", "/tmp/fai", "/var/log/fai/"];
 
@@ -116,8 +120,8 @@ impl Images for MemoryImages {
     }
 }
 
-fn image() -> TargetProfile {
-    let classes: ClassList = CLASSES.parse().unwrap();
+fn image(classes: &str) -> TargetProfile {
+    let classes: ClassList = classes.parse().unwrap();
     let origin = ImageOrigin { classes, ..ImageOrigin::default() };
     let (name, manifest) = ("golden".to_owned(), Digest([7; 32]));
     TargetProfile::DisksImage { image: ImageRef { name, manifest, content_bytes: 9, origin } }
@@ -127,25 +131,28 @@ struct Demo {
     profile: TargetProfile,
     planner: CachedPlanner,
     settings: Settings,
-    facts: Facts,
     fresh: SimHost,
 }
 
 impl Demo {
     fn new(profile: TargetProfile, root: RootKind) -> Self {
+        Self::with(CLASSES, profile, root)
+    }
+
+    fn with(classes: &str, profile: TargetProfile, root: RootKind) -> Self {
         let space = Path::new(SIMPLE);
         assert!(space.exists(), "this test needs the Debian package fai-doc");
         let planner = SpacePlanner::read(space);
         let mut settings = settings("", SPACE);
         settings.log_dir = "/tmp/fai".to_owned();
         let facts = facts();
-        let fresh = machine(&facts, root, space);
+        let fresh = machine(&facts, root, space, classes);
         let planner = CachedPlanner { planner, plans: HashMap::new() };
-        Self { profile, planner, settings, facts, fresh }
+        Self { profile, planner, settings, fresh }
     }
 
     /// One start of the engine on a machine. The disks are probed as the agent does it.
-    fn attempt(&mut self, host: &mut SimHost) -> Result<(), Box<Fault>> {
+    fn attempt(&mut self, host: &mut dyn Host) -> Result<(), Box<Fault>> {
         let mut images = MemoryImages::default();
         let found = match host.facts() {
             Ok(found) => found,
@@ -158,7 +165,7 @@ impl Demo {
     }
 
     /// Runs undisturbed; then again with each cut, after which `revive` brings the machine back.
-    fn crash_everywhere(&mut self, revive: fn(&mut SimHost)) {
+    fn crash_everywhere(&mut self, revive: fn(&mut SimHost)) -> World {
         let mut host = self.fresh.clone();
         self.attempt(&mut host).unwrap_or_else(|fault| panic!("{fault}\n{:#?}", host.ops()));
         let (ops, calm) = (host.ops().to_vec(), compared(&host));
@@ -178,6 +185,27 @@ impl Demo {
                 assert!(different.is_empty(), "{cut:?} '{op}':\n{}", different.join("\n"));
             }
         }
+        calm
+    }
+
+    /// Runs with one operation in `one_in` failing, starting the engine again after each fault.
+    fn stumble(&mut self, seed: u64, one_in: u64) {
+        let mut host = self.fresh.clone();
+        self.attempt(&mut host).unwrap();
+        let calm = compared(&host);
+        let mut host = self.fresh.clone();
+        for attempt in 0..200 {
+            let mut faulty = FaultHost::seeded(host, seed * 1000 + attempt, one_in);
+            let result = self.attempt(&mut faulty);
+            host = faulty.into_inner();
+            host.restart();
+            if result.is_ok() {
+                let different = calm.diff(&compared(&host));
+                assert!(different.is_empty(), "seed {seed}:\n{}", different.join("\n"));
+                return;
+            }
+        }
+        panic!("seed {seed}: still not installed after 200 attempts");
     }
 
     /// A second run of a finished journal does nothing at all.
@@ -193,7 +221,7 @@ fn compared(host: &SimHost) -> World {
     host.world().without(&NOT_COMPARED)
 }
 
-fn machine(facts: &Facts, root: RootKind, space: &Path) -> SimHost {
+fn machine(facts: &Facts, root: RootKind, space: &Path, classes: &str) -> SimHost {
     let mut host = SimHost::new(facts.clone(), root);
     for (path, file) in hostwright_host::space::read_space(space).unwrap() {
         let mode = if file.executable { 0o755 } else { 0o644 };
@@ -202,20 +230,20 @@ fn machine(facts: &Facts, root: RootKind, space: &Path) -> SimHost {
     host.add_file("/etc/resolv.conf", "nameserver 10.0.0.1\n", 0o644);
     host.add_file("/etc/hosts", "127.0.0.1 localhost\n", 0o644);
     host.add_file("/dev/null", "", 0o666);
+    let words: Vec<&str> = classes.split(' ').collect();
     for (script, classes) in [
-        ("10-base-classes", "LINUX\nAMD64\nDHCPC"),
-        ("50-host-classes", "FAIBASE DEBIAN DEMO"),
-        ("60-misc", "GRUB_PC"),
+        ("10-base-classes", &words[1..4]),
+        ("50-host-classes", &words[4..7]),
+        ("60-misc", &words[7..8]),
     ] {
-        let stdout = classes.lines().map(str::to_owned).collect();
-        host.script(format!("{SPACE}/class/{script}"), Effect { stdout, ..Effect::default() });
+        host.script(format!("{SPACE}/class/{script}"), Effect::prints(classes.join(" ")));
     }
     let vars = [("STOP_ON_ERROR", "700"), ("MAXPACKAGES", "800"), ("FAI_ALLOW_UNSIGNED", "1")];
     let debootstrap = ("FAI_DEBOOTSTRAP", "bookworm http://deb.debian.org/debian");
     host.script(format!("{SPACE}/class/FAIBASE.var"), sets(vars.into_iter().chain([debootstrap])));
     let vars = [("release", "bookworm"), ("kernelname", "linux-image-amd64")];
     host.script(format!("{SPACE}/class/DEBIAN.var"), sets(vars));
-    own_shell_text(&mut host);
+    own_shell_text(&mut host, classes);
     host.watch_var("BOOT_DEVICE");
     host
 }
@@ -226,9 +254,9 @@ fn sets<'a>(vars: impl IntoIterator<Item = (&'a str, &'a str)>) -> Effect {
 }
 
 /// What the engine's own shell text does.
-fn own_shell_text(host: &mut SimHost) {
+fn own_shell_text(host: &mut SimHost, classes: &str) {
     let none = Effect { status: 1, ..Effect::default() };
-    host.script("cfclasses=", sets([("classes", CLASSES), ("cfclasses", "set")]));
+    host.script("cfclasses=", sets([("classes", classes), ("cfclasses", "set")]));
     host.script("declare -f", Effect::prints("f () { :; }"));
     host.script("fcopy -BM ", none.clone());
     host.script("fcopy -M ", none.clone());
@@ -240,22 +268,38 @@ fn own_shell_text(host: &mut SimHost) {
 
 #[test]
 fn an_image_install_survives_a_power_cut_at_every_operation() {
-    Demo::new(image(), RootKind::Disk).crash_everywhere(SimHost::reboot);
+    let world = Demo::new(image(CLASSES), RootKind::Disk).crash_everywhere(SimHost::reboot);
+    for (name, part) in [
+        ("/dev/vda1:/etc/hostname", "demohost"),
+        ("/dev/vda1:/etc/hosts", "127.0.1.1 demohost"),
+        ("/dev/vda1:/etc/fstab", "tmpfs /tmp"),
+        ("/dev/vda1:/etc/network/interfaces.d/enp0s2", "iface enp0s2 inet dhcp"),
+        (
+            "/dev/vda1:/var/lib/simulated/ran:|space|scripts|GRUB_PC|10-setup",
+            "BOOT_DEVICE=/dev/vda",
+        ),
+    ] {
+        assert!(world.get(name).is_some_and(|line| line.contains(part)), "{name}: {world:#?}");
+    }
+    assert_eq!(world.get("/dev/vda1:/etc/network/interfaces.d/eth9"), None);
 }
 
 #[test]
 fn an_image_install_survives_the_death_of_the_agent_at_every_operation() {
-    Demo::new(image(), RootKind::Memory).crash_everywhere(SimHost::restart);
+    Demo::new(image(CLASSES), RootKind::Memory).crash_everywhere(SimHost::restart);
 }
 
 #[test]
 fn an_image_install_that_lost_its_journal_starts_over() {
-    Demo::new(image(), RootKind::Memory).crash_everywhere(SimHost::reboot);
+    Demo::new(image(CLASSES), RootKind::Memory).crash_everywhere(SimHost::reboot);
 }
 
 #[test]
 fn a_classic_install_survives_a_power_cut_at_every_operation() {
-    Demo::new(TargetProfile::DisksClassic, RootKind::Disk).crash_everywhere(SimHost::reboot);
+    let mut demo = Demo::new(TargetProfile::DisksClassic, RootKind::Disk);
+    let world = demo.crash_everywhere(SimHost::reboot);
+    assert!(world.get("/dev/vda1:/var/lib/dpkg/info/linux-image-amd64.list").is_some());
+    assert_eq!(world.get("/dev/vda1:/usr/sbin/policy-rc.d"), None);
 }
 
 #[test]
@@ -266,4 +310,24 @@ fn a_build_into_a_directory_survives_the_death_of_the_builder_at_every_operation
 #[test]
 fn a_build_into_a_directory_survives_a_power_cut_at_every_operation() {
     Demo::new(TargetProfile::Directory, RootKind::Disk).crash_everywhere(SimHost::reboot);
+}
+
+#[test]
+fn an_install_onto_a_volume_group_survives_a_power_cut_at_every_operation() {
+    let profile = image(LVM_CLASSES);
+    let mut demo = Demo::with(LVM_CLASSES, profile, RootKind::Disk);
+    let world = demo.crash_everywhere(SimHost::reboot);
+    assert!(world.get("/dev/vg1/root volume").is_some());
+}
+
+#[test]
+fn installs_get_through_failing_operations() {
+    let mut demo = Demo::new(image(CLASSES), RootKind::Memory);
+    (1..=20).for_each(|seed| demo.stumble(seed, 80));
+}
+
+#[test]
+fn builds_get_through_failing_operations() {
+    let mut demo = Demo::new(TargetProfile::Directory, RootKind::Disk);
+    (1..=10).for_each(|seed| demo.stumble(seed, 120));
 }

@@ -2,6 +2,7 @@
 //! simulated one with a power cut at every operation.
 
 #![allow(clippy::disallowed_methods, reason = "tests make and read files, and start losetup")]
+#![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute, not by their crate")]
 
 mod bench;
 mod crash;
