@@ -8,8 +8,8 @@ use hostwright_model::facts::Firmware;
 pub(crate) const FIRMWARE_DIR: &str = "/sys/firmware";
 
 /// Puts this process, and everything it starts, into a mount namespace of its own whose
-/// `/sys/firmware` is that of a machine with `firmware`. To be called once, before there is a second
-/// thread.
+/// `/sys/firmware` is that of a machine with `firmware`. To be called once, before there is a
+/// second thread.
 pub fn enter(firmware: Firmware) -> Result<(), HostError> {
     namespace::own_mounts()?;
     namespace::hide(FIRMWARE_DIR, directories(firmware))

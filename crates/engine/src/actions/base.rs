@@ -54,8 +54,8 @@ pub(super) fn debootstrap(
 ) -> Result<Done, ActionError> {
     let root = work.settings.target_dir.clone();
     work.host.make_dir(&root, 0o755)?;
-    // What was in the target before, a path a line: debootstrap does not mend what it left half done,
-    // so that must go before it starts again.
+    // What was in the target before, a path a line: debootstrap does not mend what it left half
+    // done, so that must go before it starts again.
     let list = format!("{}/before-base", work.settings.record_dir);
     match work.read_text(&list)?.filter(|_| work.repeated) {
         Some(before) => clear_target(work, &before)?,

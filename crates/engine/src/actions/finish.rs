@@ -27,7 +27,8 @@ pub(super) fn finish(work: &mut Work<'_>) -> Result<Done, ActionError> {
     Ok(Done::changed())
 }
 
-/// Undoes what forbids services. Only our own file is removed: a repeated run may find the target's.
+/// Undoes what forbids services. Only our own file is removed: a repeated run may find the
+/// target's.
 fn allow_services(work: &mut Work<'_>) -> Result<(), ActionError> {
     let path = work.target(POLICY);
     if work.host.read(&path)?.as_deref() == Some(DENY.as_bytes()) {

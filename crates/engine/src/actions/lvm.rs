@@ -6,8 +6,8 @@ use crate::work::Work;
 use hostwright_host::{Command, Tool};
 use hostwright_model::storage::{LogicalVolume, VolumeGroup};
 
-/// Makes the physical volumes and the group. What is half made from an earlier attempt is made anew:
-/// nothing can be in it yet.
+/// Makes the physical volumes and the group. What is half made from an earlier attempt is made
+/// anew: nothing can be in it yet.
 pub(super) fn make_group(work: &mut Work<'_>, group: &VolumeGroup) -> Result<Done, ActionError> {
     for device in &group.physical_volumes {
         work.tool(Command::new(Tool::Wipefs).args(["--all", "--force", device]))?;

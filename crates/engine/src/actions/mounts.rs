@@ -1,4 +1,5 @@
-//! Mounts: the new file systems, swap, and the pseudo file systems that programs in the target need.
+//! Mounts: the new file systems, swap, and the pseudo file systems that programs in the target
+//! need.
 
 use super::Done;
 use crate::fault::ActionError;
@@ -8,6 +9,9 @@ use hostwright_host::{Command, Host, HostError, MountRequest, Tool};
 use hostwright_model::facts::Firmware;
 use hostwright_model::plan::TargetProfile;
 use hostwright_model::storage::Volume;
+
+/// The file system of UEFI's variables.
+const EFI_VARIABLES: &str = "efivarfs";
 
 /// Mounts a new file system below the target, unless it is.
 pub(super) fn mount_volume(work: &mut Work<'_>, volume: &Volume) -> Result<Done, ActionError> {
@@ -60,9 +64,18 @@ fn is_mounted(host: &mut dyn Host, path: &str) -> Result<bool, HostError> {
 pub(super) fn mount_pseudo(work: &mut Work<'_>) -> Result<Done, ActionError> {
     let mut changed = false;
     for request in pseudo(work)? {
-        if !is_mounted(work.host, &request.target)? {
-            work.host.mount(&request)?;
-            changed = true;
+        if is_mounted(work.host, &request.target)? {
+            continue;
+        }
+        match work.host.mount(&request) {
+            // A kernel may lack it. Boot loaders say themselves what they cannot do without it.
+            Err(HostError::Io { source, .. }) if request.source == EFI_VARIABLES => {
+                work.say(&format!("cannot mount {EFI_VARIABLES}: {source}"));
+            }
+            result => {
+                result?;
+                changed = true;
+            }
         }
     }
     if work.settings.firmware_view == Some(Firmware::Uefi) && work.exists(FIRMWARE_DIR)? {
@@ -79,7 +92,7 @@ fn pseudo(work: &mut Work<'_>) -> Result<Vec<MountRequest>, HostError> {
             list.push(("hostwright", "sys/firmware", "tmpfs", "mode=0755,size=64k"));
         }
     } else if work.inputs.target.has_disks() && has_efi_variables(work)? {
-        list.push(("efivarfs", "sys/firmware/efi/efivars", "efivarfs", ""));
+        list.push((EFI_VARIABLES, "sys/firmware/efi/efivars", EFI_VARIABLES, ""));
     }
     list.push(("/dev", "dev", "", "bind,private"));
     list.push(("devpts", "dev/pts", "devpts", "private"));

@@ -1,5 +1,5 @@
-//! The package manager: the base system brought up to date, groups installed and removed, loose ends
-//! settled.
+//! The package manager: the base system brought up to date, groups installed and removed, loose
+//! ends settled.
 
 use super::apt::{self, apt_get, in_target};
 use super::{Done, mounts};

@@ -1,5 +1,5 @@
-//! Where the target's package manager looks: name resolution, sources, preferences, keys, and for the
-//! installation only a proxy and FAI's permission for unsigned archives.
+//! Where the target's package manager looks: name resolution, sources, preferences, keys, and for
+//! the installation only a proxy and FAI's permission for unsigned archives.
 
 use super::Done;
 use crate::fault::ActionError;
