@@ -1,6 +1,7 @@
 //! Archives read back by GNU cpio, the peer.
 
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+#![allow(clippy::disallowed_methods, reason = "the peer is started as a user would")]
 
 use hostwright_media::cpio::{Archive, Node};
 use std::fs;

@@ -1,6 +1,7 @@
 //! The initramfs: the same bytes from the same ingredients, and everything that the agent needs.
 
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+#![allow(clippy::disallowed_methods, reason = "the peer is started as a user would")]
 
 use hostwright_media::selection::{INITRAMFS, select};
 use hostwright_media::{Kernel, initramfs};
