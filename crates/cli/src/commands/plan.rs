@@ -4,7 +4,7 @@ use super::build::parse_vars;
 use super::lab::FirmwareArg;
 use crate::directory_run::{Built, DirectoryRun, Observer};
 use crate::faults::{Failure, file, usage};
-use crate::render::json;
+use crate::render::{diagnostics, json};
 use crate::space;
 use hostwright_agent::planner::SpacePlanner;
 use hostwright_engine::Planner;
@@ -17,7 +17,7 @@ use hostwright_model::plan::{Inputs, Plan, TargetProfile};
 use hostwright_model::size::ByteSize;
 use hostwright_model::vars::Vars;
 use hostwright_plan::storage::StorageDisk;
-use hostwright_plan::{check_plan, parse, render, resolve};
+use hostwright_plan::{advise, check_plan, parse, render, resolve};
 use hostwright_store::Store;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -102,6 +102,10 @@ pub fn run(args: &Args, as_json: bool) -> Result<ExitCode, Failure> {
     match as_json {
         true => json::print(&plan),
         false => print!("{}", render(&plan)),
+    }
+    let advice = advise(&space, &inputs);
+    if !as_json && !advice.is_empty() {
+        diagnostics::print(&advice);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,8 +2,8 @@
 
 use crate::faults::Failure;
 use hostwright_model::fault::{Fault, FaultKind};
-use hostwright_server::{Config, ConfigError};
 use hostwright_server::package_proxy::{self, MirrorMap, PackageProxyConfig};
+use hostwright_server::{Config, ConfigError};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
