@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! {"record":"opened","version":1,"inputs":{…},"run_date":"20260102_030405"}
+//! {"record":"shell","shell":{"set":{…}}}
 //! {"record":"planned","inputs":"<digest>","steps":41}
 //! {"record":"begun","step":"format/vda1","phase":"partition","action":{…}}
 //! {"record":"finished","step":"format/vda1","outcome":"changed"}
@@ -63,6 +64,8 @@ impl ShellChange {
 pub(crate) enum Record {
     /// The run began.
     Opened { version: u32, inputs: Box<Inputs>, run_date: String },
+    /// The long-lived shell started for the first time, with these variables.
+    Shell { shell: ShellChange },
     /// A plan was made.
     Planned { inputs: Digest, steps: u64 },
     /// A step began.
@@ -153,6 +156,7 @@ impl History {
     fn apply(&mut self, record: &Record) {
         match record {
             Record::Opened { .. } | Record::Planned { .. } => {}
+            Record::Shell { shell } => shell.apply(&mut self.shell),
             Record::Begun { step, phase, action } => {
                 self.failed = None;
                 if matches!(**action, Action::ClassScript { .. }) {
@@ -312,6 +316,22 @@ mod tests {
         assert_eq!(steps, [&Action::Finish]);
         assert_eq!(read.history().shell, BTreeMap::new());
         assert_eq!(read.history().ended, None);
+    }
+
+    #[test]
+    fn a_class_script_that_comes_first_is_taken_back_to_the_shell_as_it_started() {
+        let mut host = host();
+        let date = "20260102_030405".to_owned();
+        let mut journal = Journal::create(&mut host, PATH.to_owned(), inputs(), date).unwrap();
+        let vars = BTreeMap::from([("PATH".to_owned(), "/bin".to_owned())]);
+        let shell = ShellChange::between(&BTreeMap::new(), &vars);
+        journal.append(&mut host, &Record::Shell { shell }).unwrap();
+        let action = Box::new(Action::ClassScript { path: "class/01".to_owned(), sourced: true });
+        let begun = Record::Begun { step: "class/01".into(), phase: Phase::Defclass, action };
+        journal.append(&mut host, &begun).unwrap();
+
+        let read = Journal::open(&mut host, PATH.to_owned()).unwrap().unwrap();
+        assert_eq!(read.history().shell_before_classes.as_ref(), Some(&vars));
     }
 
     #[test]

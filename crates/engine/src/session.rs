@@ -3,7 +3,7 @@
 use crate::environment::{self, Surroundings};
 use crate::fault::ActionError;
 use crate::images::Images;
-use crate::journal::{History, Journal};
+use crate::journal::{History, Journal, Record, ShellChange};
 use crate::logs::{LogFile, Logs};
 use crate::settings::Settings;
 use crate::shell::ShimKind;
@@ -119,7 +119,13 @@ impl<'a> Session<'a> {
             // The step that raised it did not count as finished and runs again.
             task_error::reset(self.host, &self.settings)?;
         }
-        self.start_shell()
+        self.start_shell()?;
+        if self.history().shell.is_empty() {
+            // To this the variables return after class scripts, which may be the first step.
+            let shell = ShellChange::between(&BTreeMap::new(), &self.shell_vars);
+            self.journal.append(self.host, &Record::Shell { shell })?;
+        }
+        Ok(())
     }
 
     /// Starts a shell that knows everything the last one knew when the journal was written.
