@@ -5,6 +5,7 @@
 mod events;
 mod life;
 mod machines;
+mod page;
 mod site;
 mod stream;
 mod sudden_death;
