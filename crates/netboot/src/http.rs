@@ -115,7 +115,9 @@ async fn file(
                 Ok(response) => response.map(Body::new),
                 Err(error) => {
                     tracing::error!(file = name, %error, "cannot read a boot file");
-                    StatusCode::INTERNAL_SERVER_ERROR.into_response()
+                    let missing = error.kind() == std::io::ErrorKind::NotFound;
+                    let internal = StatusCode::INTERNAL_SERVER_ERROR;
+                    if missing { StatusCode::NOT_FOUND } else { internal }.into_response()
                 }
             }
         }

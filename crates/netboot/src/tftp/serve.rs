@@ -116,7 +116,7 @@ impl TftpServer {
         shutdown: &CancellationToken,
     ) -> Result<(), (ErrorCode, &'static str)> {
         let local = self.local_address().map_err(|_| (ErrorCode::Undefined, "no address"))?;
-        let replaced = shutdown.child_token();
+        let replaced = CancellationToken::new();
         let progressed = Arc::new(AtomicBool::new(false));
         let mut running = self.shared.lock_running();
         if let Some(earlier) = running.get(&client) {
@@ -144,6 +144,7 @@ impl TftpServer {
             file: request.file.clone(),
             progressed,
             replaced,
+            shutdown: shutdown.clone(),
             started: Instant::now(),
         };
         tokio::spawn(session.run(request, local.ip()));
@@ -188,6 +189,7 @@ struct Session {
     file: String,
     progressed: Arc<AtomicBool>,
     replaced: CancellationToken,
+    shutdown: CancellationToken,
     started: Instant,
 }
 
@@ -197,10 +199,8 @@ impl Session {
         let result = match connect(local, self.client).await {
             Ok(socket) => {
                 let result = self.serve(&socket, &request, &mut transfer).await;
-                if let Err(Failure::Other { tell: Some((code, message)), .. }) = &result
-                    && let Err(error) = socket.send(&packet::error(*code, message)).await
-                {
-                    tracing::debug!(client = %self.client, %error, "cannot send a TFTP error");
+                if let Err(Failure::Other { tell: Some((code, message)), .. }) = &result {
+                    send(&socket, &packet::error(*code, message)).await;
                 }
                 result
             }
@@ -272,7 +272,7 @@ impl Session {
         let mut buffer = [0; MAX_REQUEST_BYTES];
         loop {
             match action {
-                Action::SendOptions => send(socket, &transfer.terms().oack()).await?,
+                Action::SendOptions => send(socket, &transfer.terms().oack()).await,
                 Action::SendBlocks { first, count } => {
                     let block_bytes = u64::from(transfer.terms().block_bytes);
                     send_blocks(socket, content, block_bytes, first, count).await?;
@@ -282,15 +282,19 @@ impl Session {
                 Action::Wait => {}
             }
             let deadline = transfer.deadline().into();
+            // Packets first: the last acknowledgement may be here already when the client, done
+            // with this file, asks for the next one from the same port.
             action = tokio::select! {
+                biased;
+                received = socket.recv(&mut buffer) => match received {
+                    Ok(length) => self.on_packet(&buffer[..length], transfer)?,
+                    Err(error) => self.on_hang_up(socket, transfer, &error)?,
+                },
+                () = self.shutdown.cancelled() => return Err(Failure::silent("the server ends")),
                 () = self.replaced.cancelled() => {
-                    return Err(Failure::silent("the machine asked again, or the server ends"));
+                    return Err(Failure::silent("the machine asked again"));
                 }
                 () = tokio::time::sleep_until(deadline) => transfer.on_deadline(Instant::now()),
-                received = socket.recv(&mut buffer) => {
-                    let length = received.map_err(hung_up)?;
-                    self.on_packet(&buffer[..length], transfer)?
-                }
             };
         }
     }
@@ -311,6 +315,26 @@ impl Session {
             }
             Some(ClientPacket::Read(_) | ClientPacket::Write) | None => Ok(Action::Wait),
         }
+    }
+
+    /// ICMP says that the client's port is closed. Its last words may be waiting behind that; if
+    /// the last block was sent but its acknowledgement is lost, the client was content.
+    fn on_hang_up(
+        &self,
+        socket: &UdpSocket,
+        transfer: &mut Transfer,
+        error: &io::Error,
+    ) -> Result<Action, Failure> {
+        let mut buffer = [0; MAX_REQUEST_BYTES];
+        while let Ok(length) = socket.try_recv(&mut buffer) {
+            if self.on_packet(&buffer[..length], transfer)? == Action::Done {
+                return Ok(Action::Done);
+            }
+        }
+        if transfer.has_sent_all() {
+            return Ok(Action::Done);
+        }
+        Err(Failure::silent(format!("the machine hung up: {error}")))
     }
 
     /// Told at the first acknowledged block: a size probe is no start.
@@ -342,20 +366,11 @@ async fn connect(local: IpAddr, client: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// ICMP says that the client's port is closed: it does not want to hear any more.
-fn hung_up(error: io::Error) -> Failure {
-    Failure::silent(format!("the machine hung up: {error}"))
-}
-
-async fn send(socket: &UdpSocket, packet: &[u8]) -> Result<(), Failure> {
-    match socket.send(packet).await {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Err(hung_up(error)),
-        // A full queue or a missing route may pass: as good as a lost packet.
-        Err(error) => {
-            tracing::debug!(%error, "cannot send a TFTP packet");
-            Ok(())
-        }
+/// A packet that cannot be sent is as good as lost: a full queue or a missing route may pass, and
+/// what ICMP said about an earlier packet is for the receiving side to judge.
+async fn send(socket: &UdpSocket, packet: &[u8]) {
+    if let Err(error) = socket.send(packet).await {
+        tracing::debug!(%error, "cannot send a TFTP packet");
     }
 }
 
@@ -376,7 +391,7 @@ async fn send_blocks(
     for block in first..first + count {
         let length = rest.len().min(usize::try_from(block_bytes).unwrap_or(usize::MAX));
         let (content, after) = rest.split_at(length);
-        send(socket, &packet::data(block, content)).await?;
+        send(socket, &packet::data(block, content)).await;
         rest = after;
     }
     Ok(())

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 /// Until there is a measured round trip.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const MIN_WAIT: Duration = Duration::from_millis(100);
-const MAX_WAIT: Duration = Duration::from_secs(4);
+/// Longer than clients' own timeouts (5 s in atftp, 4 s in EDK2): some acknowledge again only after
+/// a silence, and sending into it more often than that would keep them waiting for ever.
+const MAX_WAIT: Duration = Duration::from_secs(8);
 /// A client that says nothing for this long, or six of its own intervals, is gone.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(45);
 const PATIENCE_INTERVALS: u32 = 6;
 /// After blocks were sent twice, the client may acknowledge each of them twice; acknowledgements
 /// that repeat the last one mean nothing for this long.
@@ -141,14 +143,13 @@ impl Transfer {
         self.send_window(now, false)
     }
 
-    /// When [`Self::on_deadline`] wants to be called.
+    /// When [`Self::on_deadline`] wants to be called. An interval that the client asked for is the
+    /// longest wait: on a network that answers in a millisecond, curl's 6 seconds for each lost
+    /// packet would help nobody.
     pub(super) fn deadline(&self) -> Instant {
-        if let Some(interval) = self.terms.interval {
-            return self.sent_at + interval;
-        }
         let wait = self.round_trip.map_or(FIRST_WAIT, |round_trip| round_trip * 4);
-        let backed_off = wait.max(MIN_WAIT) * 2u32.pow(self.misses.min(6));
-        self.sent_at + backed_off.min(MAX_WAIT)
+        let backed_off = wait.max(MIN_WAIT) * 2u32.pow(self.misses.min(7));
+        self.sent_at + backed_off.min(self.terms.interval.unwrap_or(MAX_WAIT))
     }
 
     /// True once the client has taken any of the file.
@@ -159,6 +160,11 @@ impl Transfer {
     /// True if the client asked for the length and has not taken any of the file yet.
     pub(super) fn is_size_probe(&self) -> bool {
         self.terms.asked_size && self.acked == 0
+    }
+
+    /// True once the last block was sent.
+    pub(super) fn has_sent_all(&self) -> bool {
+        self.sent == self.last_block()
     }
 
     /// Bytes that the client has acknowledged.
