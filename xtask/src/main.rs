@@ -8,6 +8,7 @@
 mod agent;
 mod ci;
 mod clippy_config;
+mod generate;
 mod peers;
 mod tidy;
 mod walls;
@@ -33,7 +34,8 @@ enum Verb {
     Walls,
     /// Lengths of files, opening sentences, words that say nothing.
     Tidy,
-    /// Write what is made from the sources: the clippy.toml of each crate.
+    /// Write what is made from the sources: the clippy.toml of each crate, the command-line
+    /// reference; compare the pages about codes with the codes.
     Generate {
         /// Change nothing; fail if something is out of date.
         #[arg(long)]
@@ -73,7 +75,10 @@ fn run(verb: Verb, root: &Path) -> Result<()> {
         Verb::Agent => agent::build(root).map(|built| println!("{}", built.display())),
         Verb::Walls => walls::check(root),
         Verb::Tidy => tidy::check(root),
-        Verb::Generate { check } => clippy_config::generate(root, check),
+        Verb::Generate { check } => {
+            clippy_config::generate(root, check)?;
+            generate::generate(root, check)
+        }
         Verb::Peers(Peer::FaiTree(options)) => peers::fai_tree::run(root, &options),
         Verb::Ci { no_lab } => ci::run(root, no_lab),
     }
