@@ -106,6 +106,7 @@ impl Booter for BootDesk {
         if let BootSpec::Install(_) = spec {
             let now_ms = self.app.now_ms();
             if let Some(run) = self.app.fleet.boots(&member.machine.spec.name, now_ms) {
+                tracing::info!(machine = %run.machine, run = %run.id, "boots the installer");
                 self.note(Note::Boots(run));
             }
         }

@@ -28,6 +28,7 @@ impl App {
         let hash = |id: &_| token_hash(&self.keys.run_token(id));
         let run = writer.add_run(new, hash).await?;
         self.fleet.arm(run.clone());
+        tracing::info!(machine = %run.machine, run = %run.id, "armed");
         Ok(run)
     }
 

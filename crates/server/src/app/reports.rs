@@ -43,6 +43,7 @@ impl App {
         let started = writer.run_starts(&run.id, start, self.now_ms()).await?;
         let run = started.ok_or_else(|| closed(&run))?;
         self.fleet.starts(run.clone());
+        tracing::info!(machine = %run.machine, run = %run.id, attempt = run.attempts, "agent is up");
         drop(writer);
         Ok(Order {
             run: run.id,

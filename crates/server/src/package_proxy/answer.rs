@@ -63,6 +63,7 @@ impl Proxy {
             misses: count(&self.counters.misses),
             fetched_bytes: count(&self.counters.fetched_bytes),
             cached_bytes: self.cache.size_bytes(),
+            under_way: self.under_way.lock().unwrap_or_else(PoisonError::into_inner).len(),
         }
     }
 
@@ -88,11 +89,12 @@ impl Proxy {
 
     /// Somebody looks at the proxy with a browser.
     fn not_a_proxy_request(&self, uri: &Uri) -> Response<Body> {
-        let ProxyStats { hits, misses, fetched_bytes, cached_bytes } = self.stats();
+        let ProxyStats { hits, misses, fetched_bytes, cached_bytes, under_way } = self.stats();
         let text = format!(
             "This is Hostwright's caching proxy for packages. Set http_proxy to its address.\n\n\
              requests answered from the cache: {hits}\nfiles fetched: {misses}\n\
-             bytes fetched: {fetched_bytes}\nbytes in the cache: {cached_bytes}\n"
+             bytes fetched: {fetched_bytes}\nbytes in the cache: {cached_bytes}\n\
+             downloads under way: {under_way}\n"
         );
         let status = if uri.path() == "/" { StatusCode::OK } else { StatusCode::BAD_REQUEST };
         plain(status, &text)

@@ -64,6 +64,8 @@ pub struct ProxyStats {
     pub fetched_bytes: u64,
     /// Bytes in the cache.
     pub cached_bytes: u64,
+    /// Downloads that have not ended.
+    pub under_way: usize,
 }
 
 #[derive(Debug, Default)]

@@ -87,3 +87,21 @@ fn the_store_answers_ranges() {
     assert_eq!(response.status(), 206);
     assert_eq!(response.body_mut().read_to_string().unwrap(), "234");
 }
+
+/// Goal: somebody else on the network cannot get a machine's token by naming its interface. Without
+/// DHCP of our own, its fixed address is what it is known by.
+#[test]
+fn a_token_is_only_given_to_the_machines_own_address() {
+    let site = Site::new();
+    let server = site.start();
+    let mut elsewhere = spec("demohost", MAC);
+    elsewhere.address = Some("10.9.9.9".parse().unwrap());
+    server.operator().add_machine(&elsewhere).unwrap();
+    server.operator().install(&"demohost".into()).unwrap();
+    let script = server.boot(MAC);
+    assert!(!script.contains("hostwright.token") && script.contains("is armed"), "{script}");
+    let mut here = spec("demohost", MAC);
+    here.address = Some("127.0.0.1".parse().unwrap());
+    server.operator().change_machine(&here).unwrap();
+    assert!(server.boot(MAC).contains("hostwright.token"));
+}

@@ -18,8 +18,7 @@ fn a_package_is_fetched_once_also_after_a_restart() {
         assert!(answer.status == 200 && answer.whole);
         assert_eq!(answer.body, Behaviour::default().content);
         assert_eq!(answer.header("content-type"), Some("text/x-test"));
-        // What is complete is published a moment behind its last byte.
-        thread::sleep(Duration::from_millis(100));
+        proxy.settle();
     }
     let stats = proxy.handle().stats();
     assert_eq!((stats.hits, stats.misses, stats.fetched_bytes), (2, 1, 500_000));
@@ -37,7 +36,7 @@ fn an_index_is_asked_for_again_and_replaced_when_it_changed() {
     let url = origin.url("/debian/dists/stable/InRelease");
     let get = || {
         let body = proxy.get(&url).body;
-        thread::sleep(Duration::from_millis(100));
+        proxy.settle();
         body
     };
     assert_eq!(get(), Behaviour::default().content);
@@ -73,7 +72,7 @@ fn ranges_are_served_from_the_cache() {
     let url = origin.url("/pool/a.deb");
     let content = Behaviour::default().content;
     proxy.get(&url);
-    thread::sleep(Duration::from_millis(100));
+    proxy.settle();
     let ask = |range: &str| proxy.ask("GET", &url, &[("Range", range)]);
     let answer = ask("bytes=100-199");
     assert_eq!(
@@ -128,7 +127,7 @@ fn answers_without_a_length_are_kept_if_their_end_is_sure() {
     for _ in 0..2 {
         let answer = proxy.get(&url);
         assert!(answer.whole && answer.body == Behaviour::default().content);
-        thread::sleep(Duration::from_millis(100));
+        proxy.settle();
     }
     assert_eq!(origin.count(), 1);
 }
@@ -210,7 +209,7 @@ fn a_cache_can_be_shared() {
         drop(second);
         assert!(getting.join().unwrap().whole);
     });
-    thread::sleep(Duration::from_millis(100));
+    first.settle();
     assert!(first.get(&url).whole);
     assert_eq!(origin.count(), 1);
 }

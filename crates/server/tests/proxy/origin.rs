@@ -189,6 +189,15 @@ impl Proxy {
         self.ask("GET", url, &[])
     }
 
+    /// Waits until what was fetched is kept: that is a moment behind its last byte.
+    pub fn settle(&self) {
+        let ended = (0..1000).any(|_| {
+            thread::sleep(Duration::from_millis(10));
+            self.handle().stats().under_way == 0
+        });
+        assert!(ended, "a download does not end");
+    }
+
     /// Sends a request as apt does, and reads the answer to its end.
     pub fn ask(&self, method: &str, url: &str, headers: &[(&str, &str)]) -> Answer {
         let mut stream = TcpStream::connect(self.handle().address()).unwrap();

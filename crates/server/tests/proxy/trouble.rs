@@ -46,7 +46,7 @@ fn an_origin_that_breaks_off_for_good_leaves_nothing_behind() {
     let answer = proxy.get(&url);
     assert!(!answer.whole, "the client sees that it is not all");
     assert_eq!(answer.body, Behaviour::default().content[..answer.body.len()]);
-    thread::sleep(Duration::from_millis(100));
+    proxy.settle();
     assert_eq!((cached(&proxy).len(), unfinished(&proxy)), (0, 0));
     origin.behave(Some(Behaviour::default()));
     assert!(proxy.get(&url).whole, "the next request begins afresh");
@@ -72,9 +72,11 @@ fn a_client_that_hangs_up_does_not_end_the_download() {
         format!("GET {url} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes(),
     )
     .unwrap();
-    thread::sleep(Duration::from_millis(50));
+    while proxy.handle().stats().under_way == 0 {
+        thread::sleep(Duration::from_millis(5));
+    }
     drop(stream);
-    thread::sleep(Duration::from_millis(700));
+    proxy.settle();
     assert!(proxy.get(&url).whole);
     assert_eq!(origin.count(), 1);
 }
@@ -85,7 +87,7 @@ fn an_index_is_served_from_the_cache_while_its_origin_is_away() {
     let proxy = Proxy::start();
     let url = origin.url("/dists/InRelease");
     proxy.get(&url);
-    thread::sleep(Duration::from_millis(100));
+    proxy.settle();
     origin.behave(None);
     let stale = proxy.get(&url);
     assert!(stale.status == 200 && stale.whole && stale.body == Behaviour::default().content);
@@ -108,12 +110,12 @@ fn a_damaged_cached_file_is_fetched_again() {
     ];
     for damage in damages {
         proxy.get(&url);
-        thread::sleep(Duration::from_millis(100));
+        proxy.settle();
         let [path] = cached(&proxy).try_into().expect("one file");
         damage(&fs::File::options().write(true).open(path).unwrap());
         let answer = proxy.get(&url);
         assert!(answer.whole && answer.body == Behaviour::default().content);
-        thread::sleep(Duration::from_millis(100));
+        proxy.settle();
     }
     assert_eq!(origin.count(), 4);
 }
@@ -151,8 +153,9 @@ fn a_killed_proxy_leaves_nothing_partial() {
         format!("GET {url} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes(),
     )
     .unwrap();
-    thread::sleep(Duration::from_millis(600));
-    assert_eq!(unfinished(&proxy), 1, "it is in the middle");
+    while unfinished(&proxy) == 0 {
+        thread::sleep(Duration::from_millis(5));
+    }
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(cached(&proxy).len(), 0);
