@@ -101,8 +101,9 @@ async fn file(
     let client = client_of(&request);
     let head = request.method() == Method::HEAD;
     let Some(file) = clean_name(&name).and_then(|name| boot.files.open(&name)) else {
+        let file = name.chars().filter(|c| !c.is_control()).collect();
         let reason = "no such file".to_owned();
-        boot.saw(None, client, BootStep::HttpFailed { file: name, done_bytes: 0, reason });
+        boot.saw(None, client, BootStep::HttpFailed { file, done_bytes: 0, reason });
         return (StatusCode::NOT_FOUND, "no such boot file\n").into_response();
     };
     let response = match file {

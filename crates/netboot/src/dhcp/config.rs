@@ -328,4 +328,18 @@ mod tests {
         }
         assert!("10.0.0.9-10.0.0.1".parse::<Pool>().is_err());
     }
+
+    #[test]
+    fn a_configuration_file_is_read_and_its_typing_mistakes_are_not_ignored() {
+        let text = "interface = 'br0'\nserver_address = '10.0.0.1'\nsubnet = '10.0.0.0/24'\n";
+        let config: DhcpConfig = toml::from_str(text).expect("sound");
+        assert_eq!((config.lease_s, config.unknown, config.pool), (3600, Unknown::Ignore, None));
+        let written = toml::to_string(&config).expect("can be written");
+        assert_eq!(toml::from_str::<DhcpConfig>(&written).expect("read again"), config);
+        let lease = toml::from_str::<DhcpConfig>(&format!("{text}unknown = 'lease'\n"));
+        assert_eq!(lease.expect("sound").unknown, Unknown::Lease);
+        for bad in ["rooter = '10.0.0.2'", "pool = '10.0.0.9'", "unknown = 'yes'"] {
+            assert!(toml::from_str::<DhcpConfig>(&format!("{text}{bad}\n")).is_err(), "{bad}");
+        }
+    }
 }

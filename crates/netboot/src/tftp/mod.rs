@@ -5,6 +5,7 @@
 //! insists on. Existing servers in Rust fall short of firmware: it asks with `tsize`, aborts with
 //! an ERROR packet as soon as it knows the length, and asks again from the same port.
 
+mod content;
 mod packet;
 mod serve;
 mod transfer;

@@ -1,16 +1,16 @@
 //! The TFTP server's sockets and tasks.
 
+use super::content::Content;
 use super::packet::{self, ClientPacket, ErrorCode, ReadRequest, Terms};
 use super::transfer::{Action, Transfer};
 use crate::booter::Booter;
 use crate::clock::now_ms;
 use crate::decide::SharedLeases;
 use crate::event::{BootEvent, BootStep};
-use crate::files::{BootFile, Files, clean_name};
+use crate::files::{Files, clean_name};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
-use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -395,50 +395,4 @@ async fn send_blocks(
         rest = after;
     }
     Ok(())
-}
-
-/// An open boot file.
-enum Content {
-    Bytes(Arc<[u8]>),
-    File { file: Arc<std::fs::File>, size_bytes: u64 },
-}
-
-impl Content {
-    async fn open(file: BootFile) -> io::Result<Self> {
-        match file {
-            BootFile::Bytes(bytes) => Ok(Self::Bytes(bytes)),
-            BootFile::Path(path) => {
-                let file = tokio::fs::File::open(path).await?;
-                let size_bytes = file.metadata().await?.len();
-                Ok(Self::File { file: Arc::new(file.into_std().await), size_bytes })
-            }
-        }
-    }
-
-    fn size_bytes(&self) -> u64 {
-        match self {
-            Self::Bytes(bytes) => bytes.len() as u64,
-            Self::File { size_bytes, .. } => *size_bytes,
-        }
-    }
-
-    /// Up to `length` bytes from `offset` on, fewer only at the end.
-    async fn read(&self, offset: u64, length: u64) -> io::Result<Vec<u8>> {
-        let length = length.min(self.size_bytes().saturating_sub(offset));
-        let length = usize::try_from(length).map_err(io::Error::other)?;
-        match self {
-            Self::Bytes(bytes) => {
-                let start = usize::try_from(offset).map_err(io::Error::other)?;
-                Ok(bytes.get(start..start + length).unwrap_or_default().to_owned())
-            }
-            Self::File { file, .. } => {
-                let file = file.clone();
-                let read = move || {
-                    let mut bytes = vec![0; length];
-                    file.read_exact_at(&mut bytes, offset).map(|()| bytes)
-                };
-                tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
-            }
-        }
-    }
 }
