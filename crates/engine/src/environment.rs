@@ -44,7 +44,7 @@ pub(crate) fn variables(
         ("FAI_VERSION", FAI_VERSION.to_owned()),
         ("HOME", "/root".to_owned()),
         ("HOSTNAME", inputs.hostname.clone()),
-        ("LC_ALL", "C".to_owned()),
+        ("LC_ALL", "C.UTF-8".to_owned()),
         ("LOGDIR", settings.log_dir.clone()),
         ("LOGNAME", "root".to_owned()),
         ("MNTPOINT", "/media/mirror".to_owned()),

@@ -99,23 +99,22 @@ impl Machine {
 
     fn qemu_words(&self) -> Vec<String> {
         let (dir, hardware) = (self.dir.display(), &self.hardware);
+        // A BIOS asks the network first, always. UEFI follows its own variables, as real machines
+        // do: an empty disk sends it to the network, an installed system puts itself first. There
+        // the card has no ROM, so that the firmware's own PXE drives it.
+        let (disk_order, net_order) = match hardware.firmware {
+            Firmware::Bios => (",bootindex=2", ",bootindex=1"),
+            Firmware::Uefi => ("", ",romfile="),
+        };
         let mut line = format!(
             "qemu-system-x86_64 -nodefaults -display none -vga std -machine q35 -accel {} -smp 2 \
              -m {} -serial file:{dir}/serial.log -qmp unix:{dir}/qmp.sock,server=on,wait=off \
              -drive if=none,id=disk,format=raw,discard=unmap,file={dir}/disk.img \
-             -device virtio-blk-pci,drive=disk,serial=LAB0001,bootindex=2 \
+             -device virtio-blk-pci,drive=disk,serial=LAB0001{disk_order} \
              -netdev tap,id=net,ifname={},script=no,downscript=no \
-             -device virtio-net-pci,netdev=net,mac={},bootindex=1{} \
+             -device virtio-net-pci,netdev=net,mac={}{net_order} \
              -device virtio-rng-pci",
-            self.acceleration,
-            hardware.memory_mib,
-            self.tap,
-            hardware.mac,
-            match hardware.firmware {
-                Firmware::Bios => "",
-                // Without its ROM the card is driven by the firmware's own PXE.
-                Firmware::Uefi => ",romfile=",
-            },
+            self.acceleration, hardware.memory_mib, self.tap, hardware.mac,
         );
         if hardware.firmware == Firmware::Uefi {
             line.push_str(&format!(

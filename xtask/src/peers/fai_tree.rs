@@ -40,6 +40,16 @@ const BY_NATURE: &[(&str, &str)] = &[
     ("etc/gshadow-", "backup; depends on the second in which it was made"),
     ("etc/subuid-", "backup; depends on the second in which it was made"),
     ("etc/subgid-", "backup; depends on the second in which it was made"),
+    (
+        "etc/fai/fai.conf",
+        "a script writes where the space was read from, which are two directories",
+    ),
+    (
+        "var/lib/dpkg/diversions-old",
+        "backup of what was diverted during the installation by each tool",
+    ),
+    ("var/lib/fai/FAI_CLASSES", "FAI leaves it out where no class script ran; softupdate needs it"),
+    ("run/udev", "a mount point that FAI makes and leaves behind"),
     ("usr/lib/python3/dist-packages/", "byte code with time stamps"),
     ("usr/share/python3/", "byte code with time stamps"),
     ("usr/lib/python3.11/", "byte code with time stamps"),

@@ -16,7 +16,7 @@ pub(super) fn in_target(work: &Work<'_>, tool: Tool) -> Command {
     Command::new(tool)
         .in_root(&work.settings.target_dir)
         .env("DEBIAN_FRONTEND", "noninteractive")
-        .env("LC_ALL", "C")
+        .env("LC_ALL", "C.UTF-8")
 }
 
 /// Runs apt-get with progress. A package that no source has is told by its name.
