@@ -59,3 +59,34 @@ fn write_lines(mut file: File, lines: &Receiver<String>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::thread::sleep;
+    use std::time::Duration;
+
+    #[test]
+    fn every_console_gets_every_line_and_one_that_is_missing_does_not_matter() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        for name in ["ttyS0", "tty1"] {
+            fs::write(path(name), "").unwrap();
+        }
+        let console = Console::on(vec![path("ttyS0"), path("absent"), path("tty1")]);
+        console.say("eth0: 10.0.0.2/24");
+        let whole = |name: &str| fs::read_to_string(path(name)).unwrap().ends_with('\n');
+        for _ in 0..500 {
+            if whole("ttyS0") && whole("tty1") {
+                break;
+            }
+            sleep(Duration::from_millis(10));
+        }
+        for name in ["ttyS0", "tty1"] {
+            let text = fs::read_to_string(path(name)).unwrap();
+            assert!(text.starts_with("hostwright["), "{text}");
+            assert!(text.ends_with("]: eth0: 10.0.0.2/24\r\n"), "{text}");
+        }
+    }
+}

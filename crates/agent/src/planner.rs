@@ -79,3 +79,42 @@ impl PackageLists for SpacePackages {
         PackageSelection { groups, diagnostics }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hostwright_engine::tools::{Env, PackageText};
+
+    #[test]
+    fn install_packages_reads_as_the_planner_does() {
+        let text = "PACKAGES install\nnginx $flavour\nPACKAGES remove GUI\nxterm\n";
+        let files = [PackageText {
+            path: "/space/package_config/WEB".to_owned(),
+            class: "WEB".parse().unwrap(),
+            text: text.to_owned(),
+        }];
+        let env: Env = [("flavour".to_owned(), "curl".to_owned())].into_iter().collect();
+        let classes = "DEFAULT WEB LAST".parse().unwrap();
+        let request = PackageRequest { files: &files, classes: &classes, env: &env };
+        let selection = SpacePackages.select(request);
+        assert_eq!(selection.diagnostics, []);
+        let names: Vec<_> = selection.groups.iter().map(|group| group.names.join(" ")).collect();
+        assert_eq!(names, ["nginx curl"]);
+    }
+
+    #[test]
+    fn a_space_that_cannot_be_planned_is_its_authors_fault() {
+        let found = [Diagnostic {
+            code: "unset-variable".to_owned(),
+            severity: Severity::Error,
+            message: "no .var file sets 'kernelname'".to_owned(),
+            at: None,
+            cure: "set it".to_owned(),
+            source_line: None,
+        }];
+        let fault = refused(FaultKind::Config, "config-space", &found, "mend the config space");
+        assert_eq!(fault.kind, FaultKind::Config);
+        assert!(fault.message.contains("kernelname"), "{}", fault.message);
+        assert_eq!(fault.output.len(), 1);
+    }
+}

@@ -7,7 +7,7 @@ use hostwright_model::fault::Fault;
 use hostwright_model::size::ByteSize;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Where the session's events go.
 pub(crate) struct Reporter {
@@ -92,11 +92,18 @@ impl Reporter {
     }
 }
 
-/// Says on the consoles why something has to wait.
+/// Says on the consoles why something has to wait: at once, and again every minute.
 pub(crate) fn waiting(console: &Console) -> impl FnMut(&ClientError, Duration) {
-    move |error, pause| {
+    const REPEAT_AFTER: Duration = Duration::from_secs(60);
+    let mut told: Option<(String, Instant)> = None;
+    move |error, _pause| {
         let why = crate::fault::sentence(error);
-        console.say(&format!("{why}; again in {:.0} s", pause.as_secs_f64().ceil()));
+        let known =
+            told.as_ref().is_some_and(|(text, at)| *text == why && at.elapsed() < REPEAT_AFTER);
+        if !known {
+            console.say(&format!("{why}; trying on"));
+            told = Some((why, Instant::now()));
+        }
     }
 }
 

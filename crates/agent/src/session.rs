@@ -245,3 +245,61 @@ fn settings(order: &Order) -> Settings {
         firmware_view: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hostwright_model::facts::{Dmi, FACTS_VERSION, Firmware};
+    use hostwright_model::ids::Digest;
+    use std::collections::BTreeMap;
+
+    fn order(classes: &[&str]) -> Order {
+        let blob = |path: &str| Blob { path: path.into(), digest: Digest([0; 32]), size_bytes: 1 };
+        Order {
+            run: "r1".into(),
+            attempt: 1,
+            machine: "web1.example.org".into(),
+            space: blob("/files/space"),
+            tools: blob("/files/tools"),
+            image: None,
+            store_path: "/store".to_owned(),
+            classes: classes.iter().map(|class| (*class).to_owned()).collect(),
+            vars: BTreeMap::from([("KEYMAP".to_owned(), "us".to_owned())]),
+            package_proxy: Some("http://10.0.0.1:3142".to_owned()),
+        }
+    }
+
+    fn facts() -> Facts {
+        Facts {
+            version: FACTS_VERSION,
+            firmware: Firmware::Bios,
+            architecture: "amd64".to_owned(),
+            memory_bytes: 1 << 30,
+            cpus: 1,
+            disks: Vec::new(),
+            nics: Vec::new(),
+            dmi: Dmi::default(),
+            kernel: "6.1.0".to_owned(),
+        }
+    }
+
+    #[test]
+    fn an_order_becomes_the_inputs_of_a_plan() {
+        let order = order(&["WEB", "SITE_A"]);
+        let inputs = inputs(&order, facts()).unwrap();
+        assert_eq!(inputs.hostname, "web1", "without the domain, as FAI has it");
+        assert_eq!(inputs.target, TargetProfile::DisksClassic);
+        let given: Vec<_> = inputs.given_classes.iter().map(|class| class.as_str()).collect();
+        assert_eq!(given, ["WEB", "SITE_A"]);
+        let settings = settings(&order);
+        assert_eq!(settings.package_proxy.as_deref(), Some("http://10.0.0.1:3142"));
+        assert_eq!(settings.vars["KEYMAP"], "us");
+    }
+
+    #[test]
+    fn a_class_that_is_none_is_refused_before_anything_is_done() {
+        let fault = inputs(&order(&["a/b"]), facts()).unwrap_err();
+        assert_eq!((fault.kind, fault.code.as_str()), (FaultKind::Config, "bad-class"));
+        assert!(fault.message.contains("web1.example.org"), "{}", fault.message);
+    }
+}

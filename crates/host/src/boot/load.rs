@@ -18,6 +18,8 @@ pub struct ModuleLoader {
     index: ModuleIndex,
     /// Paths that were tried, so that no device makes the same file be read twice.
     tried: BTreeSet<String>,
+    /// What devices said they are, as far as it has been looked at.
+    devices: BTreeSet<String>,
 }
 
 impl ModuleLoader {
@@ -28,7 +30,7 @@ impl ModuleLoader {
         let text = |name: &str| fs::read_to_string(format!("{dir}/{name}")).unwrap_or_default();
         let (dep, alias) = (text("modules.dep"), text("modules.alias"));
         let index = ModuleIndex::parse(&dep, &alias, &text("modules.softdep"));
-        Self { dir, index, tried: BTreeSet::new() }
+        Self { dir, index, tried: BTreeSet::new(), devices: BTreeSet::new() }
     }
 
     /// True if there are no modules for the running kernel.
@@ -45,7 +47,7 @@ impl ModuleLoader {
     /// request names it. The names of what was new. Every candidate is tried; the first error is
     /// told after that.
     pub fn load(&mut self, wanted: &str) -> Result<Vec<String>, HostError> {
-        let Self { dir, index, tried } = self;
+        let Self { dir, index, tried, .. } = self;
         let (mut loaded, mut error) = (Vec::new(), None);
         for name in index.resolve(wanted) {
             for file in index.load_order(name) {
@@ -62,22 +64,21 @@ impl ModuleLoader {
         error.map_or(Ok(loaded), Err)
     }
 
-    /// Loads the drivers of every device that the kernel has found. A driver can bring up a bus
+    /// Loads the drivers of every device that the kernel has found since the last call. A driver can bring up a bus
     /// with further devices, so this goes on until nothing new appears. The names of what was new.
     /// A driver that fails is passed over: other hardware of the machine may do.
     pub fn load_for_devices(&mut self) -> Vec<String> {
         const ROUNDS_MAX: usize = 8;
         let mut loaded = Vec::new();
-        let mut seen = BTreeSet::new();
         for _ in 0..ROUNDS_MAX {
-            let devices: Vec<String> = device_aliases().difference(&seen).cloned().collect();
-            if devices.is_empty() {
+            let new: Vec<String> = device_aliases().difference(&self.devices).cloned().collect();
+            if new.is_empty() {
                 break;
             }
-            for alias in &devices {
+            for alias in &new {
                 loaded.extend(self.load(alias).unwrap_or_default());
             }
-            seen.extend(devices);
+            self.devices.extend(new);
         }
         loaded
     }
