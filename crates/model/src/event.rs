@@ -37,7 +37,7 @@ pub enum Stream {
 pub enum EventBody {
     /// The agent is up and has asked for its order.
     AgentStarted {
-        /// Seconds since the kernel started.
+        /// Milliseconds since the kernel started.
         uptime_ms: u64,
     },
     /// Something large is being fetched: `tools`, `space`, `image`.
@@ -85,7 +85,7 @@ pub enum EventBody {
         done: u64,
         /// All of the work.
         total: u64,
-        /// `bytes`, `packages`, `files`.
+        /// `bytes`, or `package steps` (a package is unpacked and configured).
         unit: String,
     },
     /// A step ended well.

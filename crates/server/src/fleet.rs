@@ -153,6 +153,7 @@ impl Fleet {
             let booted_at_ms = member.machine.run.as_ref().and_then(|known| known.booted_at_ms);
             run.booted_at_ms = booted_at_ms.max(run.booted_at_ms);
             member.machine.run = Some(run);
+            member.machine.next_boot = NextBoot::Install;
         });
     }
 

@@ -33,7 +33,13 @@ pub enum Verb {
     /// Install it when it boots from the network the next time.
     Install(OneArgs),
     /// Take an installation back that has not begun.
-    Cancel(OneArgs),
+    Cancel {
+        #[command(flatten)]
+        one: OneArgs,
+        /// Take it back even if it has begun; the machine is left as it is.
+        #[arg(long)]
+        force: bool,
+    },
     /// Forget a machine and its runs.
     Remove(OneArgs),
 }
@@ -121,8 +127,9 @@ pub fn run(verb: Verb, as_json: bool) -> Result<ExitCode, Failure> {
             let text = format!("{} is armed (run {}); boot it from the network", one.name, run.id);
             print_run(&run, &text, as_json);
         }
-        Verb::Cancel(one) => {
-            let run = one.server.client()?.cancel(&MachineName::new(&one.name))?;
+        Verb::Cancel { one, force } => {
+            let (client, name) = (one.server.client()?, MachineName::new(&one.name));
+            let run = if force { client.cancel_by_force(&name)? } else { client.cancel(&name)? };
             let text = format!("{} will boot from its disk (run {} taken back)", one.name, run.id);
             print_run(&run, &text, as_json);
         }

@@ -43,7 +43,7 @@ impl App {
         };
         if run.state == RunState::Running && !force {
             let message = format!("run {} has begun: its disks may be half written", run.id);
-            let cure = "let it end, or take it back all the same with force";
+            let cure = "let it end, or take it back all the same with --force";
             return Err(Problem::conflict("run-has-begun", message, cure));
         }
         let now_ms = self.now_ms();

@@ -10,7 +10,7 @@ use hostwright_model::facts::Facts;
 /// What an agent's call needs of its run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AgentCall {
-    /// The run is open.
+    /// The run is open, or failed: its machine is up, and somebody there may take it up again.
     Open,
     /// The run was not taken back: the last events come after its end.
     Reporting,
@@ -25,7 +25,7 @@ impl App {
             Problem::new(StatusCode::UNAUTHORIZED, "unknown-token", message, cure)
         })?;
         let allowed = match call {
-            AgentCall::Open => run.state.is_open(),
+            AgentCall::Open => run.state.is_open() || run.state == RunState::Failed,
             AgentCall::Reporting => run.state != RunState::Cancelled,
         };
         if allowed { Ok(run) } else { Err(closed(&run)) }

@@ -174,8 +174,9 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The agent of an open run asks for its order. A start that was not seen before is a new
-    /// attempt. `None` if the run is not open.
+    /// The agent of a run that is open, or that failed and is its machine's latest, asks for its
+    /// order. A start that was not seen before is a new attempt; one behind a failure takes the run
+    /// up again. `None` if neither is so.
     pub(crate) async fn run_starts(
         &mut self,
         run: &RunId,
@@ -186,8 +187,9 @@ impl Writer<'_> {
         sqlx::query(
             "UPDATE runs SET state = 'running', \
              attempts = attempts + (agent_start IS NOT ?1), agent_start = ?1, \
-             started_at_ms = COALESCE(started_at_ms, ?2) \
-             WHERE id = ?3 AND state IN ('armed', 'booting', 'running')",
+             started_at_ms = COALESCE(started_at_ms, ?2), ended_at_ms = NULL \
+             WHERE id = ?3 AND (state IN ('armed', 'booting', 'running') OR (state = 'failed' AND \
+             number = (SELECT MAX(number) FROM runs AS other WHERE other.machine = runs.machine)))",
         )
         .bind(start)
         .bind(now_ms)
@@ -198,7 +200,10 @@ impl Writer<'_> {
             sqlx::query_as(select!("WHERE id = ? AND state = 'running'")).bind(run.as_str()),
             &mut *transaction,
         );
-        let run = run.await?;
+        let run: Option<Run> = run.await?;
+        if let Some(run) = &run {
+            set_next_boot(&mut transaction, &run.machine, NextBoot::Install).await?;
+        }
         transaction.commit().await?;
         Ok(run)
     }

@@ -60,6 +60,26 @@ fn a_failed_machine_boots_its_disk_until_it_is_armed_again() {
     assert_eq!(AgentClient::new(&server.url, &token, "x").order(&mut no_wait).unwrap().attempt, 1);
 }
 
+/// What `hostwright-agent resume` on the console of a failed machine does.
+#[test]
+fn a_failed_run_is_taken_up_again_from_its_machine() {
+    let site = Site::new();
+    let server = site.start();
+    server.arm();
+    let agent = server.agent(MAC, "start-1");
+    agent.order(&mut no_wait).unwrap();
+    let token = server.run_token(MAC);
+    finish(&agent, 1, false);
+    assert_eq!(run_of(&server).state, RunState::Failed);
+    let resumed = AgentClient::new(&server.url, &token, "start-2");
+    assert_eq!(resumed.order(&mut no_wait).unwrap().attempt, 2);
+    let run = run_of(&server);
+    assert_eq!((run.state, run.ended_at_ms), (RunState::Running, None));
+    assert!(server.boot(MAC).contains("hostwright.token"), "a power cut now installs again");
+    finish(&resumed, 2, true);
+    assert_eq!(run_of(&server).state, RunState::Installed);
+}
+
 /// Goal: a power cut in the middle leads to the same install again, as a new attempt; asking twice
 /// does not. Method: the machine boots again while its run is open.
 #[test]
