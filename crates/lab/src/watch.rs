@@ -26,7 +26,7 @@ impl Show for Quiet {
 }
 
 /// How long an installation may take, from power-on to the agent's last word.
-const LIMIT: Duration = Duration::from_secs(25 * 60);
+const LIMIT: Duration = Duration::from_secs(60 * 60);
 /// How often the server is asked.
 const PERIOD: Duration = Duration::from_millis(250);
 

@@ -81,7 +81,7 @@ fn default_classes() -> String {
 }
 
 const VARS: [(&str, &str, &str); 4] = [
-    ("FAI_DEBOOTSTRAP", "bookworm http://deb.debian.org/debian", "class/BASE.var"),
+    ("FAI_DEBOOTSTRAP", "bookworm http://deb.example.org/debian", "class/BASE.var"),
     ("TIMEZONE", "Etc/UTC", "class/BASE.var"),
     ("MAXPACKAGES", "500", "class/BASE.var"),
     ("kernel", "linux-image-amd64", "class/DEBIAN.var"),

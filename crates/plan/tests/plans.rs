@@ -11,8 +11,8 @@ use hostwright_plan::{ConfigTree, check, check_plan, parse, render, resolve};
 use support::{inputs, machine, minimal, simple};
 
 const MINIMAL_VARS: [(&str, &str, &str); 6] = [
-    ("FAI_DEBOOTSTRAP", "bookworm http://deb.debian.org/debian", "class/BASE.var"),
-    ("security_cdn", "http://security.debian.org", "class/BASE.var"),
+    ("FAI_DEBOOTSTRAP", "bookworm http://deb.example.org/debian", "class/BASE.var"),
+    ("security_cdn", "http://security.example.org", "class/BASE.var"),
     ("secsuite", "bookworm-security", "class/BASE.var"),
     ("TIMEZONE", "Etc/UTC", "class/BASE.var"),
     ("MAXPACKAGES", "500", "class/BASE.var"),
@@ -20,8 +20,8 @@ const MINIMAL_VARS: [(&str, &str, &str); 6] = [
 ];
 
 const SIMPLE_VARS: [(&str, &str, &str); 6] = [
-    ("FAI_DEBOOTSTRAP", "bookworm http://deb.debian.org/debian", "class/FAIBASE.var"),
-    ("security_cdn", "http://security.debian.org", "class/DEBIAN.var"),
+    ("FAI_DEBOOTSTRAP", "bookworm http://deb.example.org/debian", "class/FAIBASE.var"),
+    ("security_cdn", "http://security.example.org", "class/DEBIAN.var"),
     ("secsuite", "bookworm-security", "class/DEBIAN.var"),
     ("release", "bookworm", "class/DEBIAN.var"),
     ("MAXPACKAGES", "800", "class/FAIBASE.var"),

@@ -14,7 +14,7 @@ use support::{inputs, machine, minimal, simple};
 
 const CLASSES: &str = "DEFAULT LINUX AMD64 DHCPC FAIBASE DEBIAN DEMO GRUB_PC demohost LAST";
 const VARS: [(&str, &str, &str); 2] = [
-    ("FAI_DEBOOTSTRAP", "bookworm http://deb.debian.org/debian", "class/FAIBASE.var"),
+    ("FAI_DEBOOTSTRAP", "bookworm http://deb.example.org/debian", "class/FAIBASE.var"),
     ("kernelname", "linux-image-amd64", "class/DEBIAN.var"),
 ];
 

@@ -14,7 +14,7 @@ use support::{inputs, machine, minimal, simple};
 
 const CLASSES: &str = "DEFAULT AMD64 FAIBASE DEBIAN DEMO LVM GRUB_EFI LVM_EFI demohost LAST";
 const VARS: [(&str, &str, &str); 2] = [
-    ("FAI_DEBOOTSTRAP", "bookworm http://deb.debian.org/debian", "class/FAIBASE.var"),
+    ("FAI_DEBOOTSTRAP", "bookworm http://deb.example.org/debian", "class/FAIBASE.var"),
     ("kernelname", "linux-image-amd64", "class/DEBIAN.var"),
 ];
 

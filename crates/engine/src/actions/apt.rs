@@ -104,7 +104,7 @@ mod tests {
             ("E: Package 'ntp' has no installation candidate", Some("ntp")),
             ("E: Version '9' for 'bash' was not found", Some("bash")),
             ("E: Unable to correct problems, you have held broken packages.", None),
-            ("Get:1 http://deb.debian.org bookworm/main", None),
+            ("Get:1 http://deb.example.org bookworm/main", None),
         ];
         for (line, name) in lines {
             assert_eq!(unknown_package(line), name, "{line}");

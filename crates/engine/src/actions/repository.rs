@@ -119,17 +119,17 @@ mod tests {
     fn sources_have_the_security_archive_below_the_main_one() {
         let sources = PackageSources {
             suite: "bookworm".to_owned(),
-            mirror: "http://deb.debian.org/debian".to_owned(),
+            mirror: "http://deb.example.org/debian".to_owned(),
             components: vec!["main".to_owned(), "contrib".to_owned()],
             security: Some(SecuritySource {
                 suite: "bookworm-security".to_owned(),
-                mirror: "http://security.debian.org/debian-security".to_owned(),
+                mirror: "http://security.example.org/debian-security".to_owned(),
             }),
         };
         assert_eq!(
             sources_list(&sources),
-            "deb http://deb.debian.org/debian bookworm main contrib\n\
-             deb http://security.debian.org/debian-security bookworm-security main contrib\n"
+            "deb http://deb.example.org/debian bookworm main contrib\n\
+             deb http://security.example.org/debian-security bookworm-security main contrib\n"
         );
     }
 }

@@ -239,7 +239,7 @@ fn machine(facts: &Facts, root: RootKind, space: &Path, classes: &str) -> SimHos
         host.script(format!("{SPACE}/class/{script}"), Effect::prints(classes.join(" ")));
     }
     let vars = [("STOP_ON_ERROR", "700"), ("MAXPACKAGES", "800"), ("FAI_ALLOW_UNSIGNED", "1")];
-    let debootstrap = ("FAI_DEBOOTSTRAP", "bookworm http://deb.debian.org/debian");
+    let debootstrap = ("FAI_DEBOOTSTRAP", "bookworm http://deb.example.org/debian");
     host.script(format!("{SPACE}/class/FAIBASE.var"), sets(vars.into_iter().chain([debootstrap])));
     let vars = [("release", "bookworm"), ("kernelname", "linux-image-amd64")];
     host.script(format!("{SPACE}/class/DEBIAN.var"), sets(vars));
