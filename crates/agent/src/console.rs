@@ -8,8 +8,11 @@ use hostwright_host::boot::{process, root};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::thread::{self, sleep};
+use std::time::Duration;
 
 /// Lines that may wait for the slowest console.
 const WAITING_MAX: usize = 1000;
@@ -20,6 +23,8 @@ const O_NOCTTY: i32 = 0o400;
 #[derive(Clone, Debug)]
 pub(crate) struct Console {
     queues: Vec<SyncSender<String>>,
+    /// Lines in all queues.
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Console {
@@ -29,16 +34,18 @@ impl Console {
     }
 
     fn on(devices: Vec<String>) -> Self {
+        let waiting = Arc::new(AtomicUsize::new(0));
         let queues = devices.into_iter().filter_map(|device| {
             let mut options = OpenOptions::new();
             // Not to become the terminal that can interrupt this program.
             options.write(true).custom_flags(O_NOCTTY);
             let file = options.open(device).ok()?;
             let (queue, lines) = sync_channel(WAITING_MAX);
-            thread::spawn(move || write_lines(file, &lines));
+            let waiting = Arc::clone(&waiting);
+            thread::spawn(move || write_lines(file, &lines, &waiting));
             Some(queue)
         });
-        Self { queues: queues.collect() }
+        Self { queues: queues.collect(), waiting }
     }
 
     /// Writes one line with the time since the kernel started.
@@ -46,17 +53,33 @@ impl Console {
         let uptime_s = process::uptime_ms() as f64 / 1000.0;
         let line = format!("hostwright[{uptime_s:.1}]: {text}\r\n");
         for queue in &self.queues {
+            self.waiting.fetch_add(1, Ordering::AcqRel);
             // Full: see above. Disconnected: the console went away.
-            let _ = queue.try_send(line.clone());
+            if queue.try_send(line.clone()).is_err() {
+                self.waiting.fetch_sub(1, Ordering::AcqRel);
+            }
+        }
+    }
+
+    /// Lets the consoles show what they were told, for whoever is about to end.
+    pub(crate) fn settle(&self) {
+        const PAUSE: Duration = Duration::from_millis(10);
+        const ATTEMPTS_MAX: u32 = 300;
+        for _ in 0..ATTEMPTS_MAX {
+            if self.waiting.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            sleep(PAUSE);
         }
     }
 }
 
-fn write_lines(mut file: File, lines: &Receiver<String>) {
+/// Writes what comes. A console that takes nothing any more is still read from, so that nobody
+/// waits for it.
+fn write_lines(mut file: File, lines: &Receiver<String>, waiting: &AtomicUsize) {
     for line in lines {
-        if file.write_all(line.as_bytes()).is_err() {
-            return;
-        }
+        let _ = file.write_all(line.as_bytes());
+        waiting.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -64,8 +87,6 @@ fn write_lines(mut file: File, lines: &Receiver<String>) {
 mod tests {
     use super::*;
     use std::fs;
-    use std::thread::sleep;
-    use std::time::Duration;
 
     #[test]
     fn every_console_gets_every_line_and_one_that_is_missing_does_not_matter() {
@@ -76,13 +97,7 @@ mod tests {
         }
         let console = Console::on(vec![path("ttyS0"), path("absent"), path("tty1")]);
         console.say("eth0: 10.0.0.2/24");
-        let whole = |name: &str| fs::read_to_string(path(name)).unwrap().ends_with('\n');
-        for _ in 0..500 {
-            if whole("ttyS0") && whole("tty1") {
-                break;
-            }
-            sleep(Duration::from_millis(10));
-        }
+        console.settle();
         for name in ["ttyS0", "tty1"] {
             let text = fs::read_to_string(path(name)).unwrap();
             assert!(text.starts_with("hostwright["), "{text}");

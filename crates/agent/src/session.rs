@@ -41,13 +41,12 @@ const LAST_WORDS: Duration = Duration::from_secs(60);
 /// Installs the machine. The exit status.
 pub fn run() -> i32 {
     let console = Console::open();
-    match install(&console) {
-        Ok(()) => INSTALLED,
-        Err(fault) => {
-            report::show(&console, &fault);
-            FAILED
-        }
+    let done = install(&console);
+    if let Err(fault) = &done {
+        report::show(&console, fault);
     }
+    console.settle();
+    done.map_or(FAILED, |()| INSTALLED)
 }
 
 /// Tells the server that this machine has given up. The exit status.

@@ -16,6 +16,7 @@ use crate::console::Console;
 use crate::fault::sentence;
 use crate::{session, tools_root};
 use hostwright_host::HostError;
+use hostwright_host::boot::load::ModuleLoader;
 use hostwright_host::boot::process::{self, Ended, Power};
 use hostwright_host::boot::root;
 use std::collections::BTreeMap;
@@ -113,8 +114,7 @@ impl Supervisor {
             false => (Power::Reboot, "restarting"),
         };
         self.say(&format!("installed; {word}"));
-        // Slow consoles still have to show it.
-        sleep(Duration::from_millis(200));
+        self.console.settle();
         if let Err(error) = process::power(how) {
             self.complain(&error);
         }
@@ -123,9 +123,12 @@ impl Supervisor {
 
     /// A shell on every console, for ever.
     fn rescue(&mut self) -> ! {
+        if !self.entered {
+            // No session came far enough to load the driver of the keyboard.
+            ModuleLoader::open("/").load_for_devices();
+        }
         self.say("the machine stays up, with a shell on every console");
-        self.say("'hostwright-agent resume' goes on with the installation");
-        self.say("'hostwright-agent reboot' restarts the machine");
+        self.say("'hostwright-agent' there says what it can do: resume, reboot, poweroff");
         let mut shells: BTreeMap<u32, String> = BTreeMap::new();
         let mut without_shell = root::consoles();
         loop {

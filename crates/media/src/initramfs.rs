@@ -30,7 +30,7 @@ const LEVEL: i32 = 19;
 /// Everything but the agent.
 pub fn base(kernel: &Kernel, modules: &Selection, busybox: &Path) -> Archive {
     let mut archive = Archive::default();
-    for dir in ["dev", "etc", "newroot", "proc", "root", "run", "sys", "tmp", "usr/bin"] {
+    for dir in ["dev", "etc", "newroot", "proc", "root", "run", "sys", "tmp"] {
         archive.add(dir, 0o755, Node::Directory);
     }
     // The kernel opens /dev/console for /init before anything can be mounted.
@@ -40,6 +40,8 @@ pub fn base(kernel: &Kernel, modules: &Selection, busybox: &Path) -> Archive {
     archive.add("bin/sh", 0o777, Node::Symlink("busybox".to_owned()));
     // What the kernel calls when it wants a module; the agent answers to that name.
     archive.add("sbin/modprobe", 0o777, Node::Symlink("/init".to_owned()));
+    // For the rescue shell.
+    archive.add("usr/bin/hostwright-agent", 0o777, Node::Symlink("/init".to_owned()));
     archive.add("etc/passwd", 0o644, Node::Bytes(b"root::0:0:root:/root:/bin/sh\n".to_vec()));
     archive.add("etc/profile", 0o644, Node::Bytes(PROFILE.into()));
     archive.add("etc/udhcpc.script", 0o755, Node::Bytes(UDHCPC_SCRIPT.into()));

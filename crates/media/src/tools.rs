@@ -193,3 +193,26 @@ fn remove(path: &Path) -> Result<(), MediaError> {
     };
     removed.map_err(io_error("remove", path))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// Essential packages of Debian, and one that many others depend on.
+    const ALWAYS_THERE: &[&str] =
+        &["bash", "coreutils", "debconf", "dpkg", "login", "passwd", "sed", "tar", "util-linux"];
+    /// Only ever run where images and installers are made, or inside the target.
+    const ELSEWHERE: &[&str] =
+        &["debconf-utils", "mmdebstrap", "openssh-client", "squashfs-tools", "systemd"];
+
+    #[test]
+    fn every_tool_that_runs_on_a_machine_is_in_the_image() {
+        let known: BTreeSet<&str> =
+            [PACKAGES, ALWAYS_THERE, ELSEWHERE].into_iter().flatten().copied().collect();
+        for tool in Tool::ALL {
+            let package = tool.package();
+            assert!(known.contains(package), "{} of {package}", tool.program());
+        }
+    }
+}

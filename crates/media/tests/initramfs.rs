@@ -75,6 +75,7 @@ fn the_agent_finds_what_it_needs() {
         "lib/modules/6.1.0-test/modules.softdep",
         "newroot",
         "sbin/modprobe",
+        "usr/bin/hostwright-agent",
     ] {
         assert!(files.contains(&needed), "{needed} is missing in {files:?}");
     }
