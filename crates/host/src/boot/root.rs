@@ -97,3 +97,50 @@ fn mount_at(
 fn make_dir(dir: &str) -> Result<(), HostError> {
     fs::create_dir_all(dir).map_err(failed_io("make", dir))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+    use std::process::Command;
+
+    /// Detaches what the test attached, also when it fails.
+    struct Detach(String);
+
+    impl Drop for Detach {
+        fn drop(&mut self) {
+            let found = Command::new("losetup").args(["-n", "-O", "NAME", "-j", &self.0]).output();
+            let found = found.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+            for device in found.unwrap_or_default().lines() {
+                let _ = Command::new("losetup").args(["-d", device]).status();
+            }
+        }
+    }
+
+    /// In a thread with mounts of its own, which end with it.
+    #[test]
+    fn root_the_tools_image_can_be_changed_and_sees_the_kernels_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        fs::create_dir_all(path("tree/etc")).unwrap();
+        fs::write(path("tree/etc/hostname"), "tools\n").unwrap();
+        let image = path("tools.squashfs");
+        let packed =
+            Command::new("mksquashfs").args([&path("tree"), &image, "-quiet"]).output().unwrap();
+        assert!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
+        let _detach = Detach(image.clone());
+        let (work, root) = (path("work"), path("root"));
+        let mounted = std::thread::spawn(move || {
+            crate::namespace::own_mounts().unwrap();
+            mount_tools(&image, &work, &root).unwrap();
+            let hostname = format!("{root}/etc/hostname");
+            assert_eq!(fs::read_to_string(&hostname).unwrap(), "tools\n");
+            fs::write(&hostname, "changed\n").unwrap();
+            assert_eq!(fs::read_to_string(&hostname).unwrap(), "changed\n");
+            assert!(Path::new(&format!("{root}/proc/self/mounts")).exists());
+            assert!(Path::new(&format!("{root}/dev/null")).exists());
+        });
+        mounted.join().unwrap();
+        assert_eq!(fs::read_to_string(path("tree/etc/hostname")).unwrap(), "tools\n");
+    }
+}
