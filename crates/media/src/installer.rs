@@ -14,6 +14,7 @@ use hostwright_host::Host;
 use hostwright_model::ids::Digest;
 use hostwright_model::installer::{INSTALLER_FILE, InstallerFile, InstallerManifest};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// What an installer is made from.
@@ -172,7 +173,14 @@ fn replace(
         fs::remove_file(&new).map_err(io_error("remove", &new))?;
     }
     write(&new)?;
-    fs::rename(&new, path).map_err(io_error("replace", path))
+    fs::rename(&new, path).map_err(io_error("replace", path))?;
+    // rename(2) leaves both names where they are links to one file: nothing had changed.
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(io_error("remove", &new)(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn describe(dir: &Path, file: &str) -> Result<InstallerFile, MediaError> {
