@@ -84,8 +84,10 @@ fn run(verb: Verb, root: &Path) -> Result<()> {
     }
 }
 
-/// The directory of the workspace's Cargo.toml.
+/// The directory of the workspace's Cargo.toml: the one cargo runs this for, not the one it was
+/// compiled in, which another checkout may share a target directory with.
 fn workspace_root() -> PathBuf {
-    let manifest_dir = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let compiled_in = env!("CARGO_MANIFEST_DIR").to_owned();
+    let manifest_dir = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap_or(compiled_in));
     manifest_dir.parent().map(PathBuf::from).unwrap_or(manifest_dir)
 }

@@ -73,7 +73,7 @@ fn every_kind_of_entry_comes_back() {
     let f = fixture();
     fill(&f.tree);
     let added = f.store.add_tree(&f.tree, "demo", &options(), QUIET).expect("add");
-    assert_eq!(f.store.list().expect("list"), [added.clone()]);
+    assert_eq!(f.store.list().expect("list"), std::slice::from_ref(&added));
     let image = f.store.image(added.manifest).expect("image");
     for entry in files(&image) {
         let on_disk = fs::read(f.tree.join(&entry.path)).expect("read");
@@ -193,7 +193,8 @@ fn an_image_arrives_over_http_in_spite_of_broken_connections() {
 
 #[test]
 fn damage_is_found_and_named_before_anything_is_used() {
-    let damages: [(&str, fn(&Path)); 5] = [
+    type Damage = (&'static str, fn(&Path));
+    let damages: [Damage; 5] = [
         ("packs", |file| flip(file, 1000)),
         ("packs", |file| {
             fs::write(file, fs::read(file).expect("read").split_off(4096)).expect("write")
