@@ -177,7 +177,7 @@ impl Checker<'_> {
         let mut map = MirrorMap::default();
         for (name, target) in raw.map.iter().flatten() {
             if let Err(error) = map.insert(name.get_ref(), target.get_ref()) {
-                let cure = "write it as \"deb.debian.org\" = \"http://mirror.example.org\"";
+                let cure = "write it as \"deb.example.org\" = \"http://mirror.example.org\"";
                 self.say(target.span(), "config-mirror", error.to_string(), cure);
             }
         }

@@ -27,7 +27,7 @@
 //! cache_dir = "/var/cache/hostwright/packages"
 //! upstream = "http://proxy.example.org:3128"
 //! [package_proxy.map]                  # default: Debian's names to the mirrors in apt's sources
-//! "deb.debian.org" = "http://mirror.example.org"
+//! "deb.example.org" = "http://mirror.example.org"
 //! ```
 
 mod check;

@@ -63,7 +63,7 @@ fn all_mistakes_are_found_at_once() {
         *text += "\"a b\" = \"/no/such/space\"\n\
                   [loaders]\nbios = \"/none\"\n\
                   [package_proxy]\nlisten = \"127.0.0.1:0\"\ncache_dir = \"c\"\nupstream = \"x\"\n\
-                  [package_proxy.map]\n\"deb.debian.org\" = \"https://x\"\n";
+                  [package_proxy.map]\n\"deb.example.org\" = \"https://x\"\n";
     });
     for expected in [
         "serve.toml:4:10: error[config-listen-address]",
@@ -75,7 +75,7 @@ fn all_mistakes_are_found_at_once() {
         "error[config-loader]: there is no boot loader /none",
         "serve.toml:15:13: error[config-path]: package_proxy.cache_dir",
         "serve.toml:16:12: error[config-upstream]",
-        "serve.toml:18:20: error[config-mirror]",
+        "serve.toml:18:21: error[config-mirror]",
     ] {
         assert!(found.iter().any(|line| line.contains(expected)), "{expected} in {found:#?}");
     }

@@ -148,7 +148,7 @@ fn errors_and_redirects_are_passed_on_and_not_kept() {
 #[test]
 fn what_it_does_not_do_is_said_clearly() {
     let proxy = Proxy::start();
-    let connect = proxy.ask("CONNECT", "deb.debian.org:443", &[]);
+    let connect = proxy.ask("CONNECT", "deb.example.org:443", &[]);
     let text = String::from_utf8(connect.body).unwrap();
     assert!(connect.status == 405 && text.contains("http://"), "{text}");
     assert_eq!(proxy.ask("POST", "http://x/", &[]).status, 405);
