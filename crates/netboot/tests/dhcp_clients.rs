@@ -155,8 +155,17 @@ fn netns_dhclient_gets_reclaims_and_releases_its_address() {
 }
 
 /// Ends the dhclient that wrote `pid_file`, as a machine that loses its power does.
+///
+/// dhclient's parent ends as soon as there is a lease; the daemon it leaves writes the file later.
 fn stop(pid_file: &Path) {
-    let pid = std::fs::read_to_string(pid_file).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let pid = loop {
+        match std::fs::read_to_string(pid_file) {
+            Ok(pid) if pid.ends_with('\n') => break pid,
+            _ if Instant::now() > deadline => panic!("dhclient wrote no {}", pid_file.display()),
+            _ => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
     world::run("kill", &["-KILL", pid.trim()]);
     std::fs::remove_file(pid_file).unwrap();
 }
