@@ -25,7 +25,7 @@ use hostwright_model::class::ClassList;
 use hostwright_model::event::EventBody;
 use hostwright_model::facts::Facts;
 use hostwright_model::fault::{Fault, FaultKind};
-use hostwright_model::plan::{Inputs, TargetProfile};
+use hostwright_model::plan::{Discovered, Inputs, TargetProfile};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -225,6 +225,8 @@ fn inputs(order: &Order, facts: Facts) -> Result<Inputs, Box<Fault>> {
         classes: None,
         vars: None,
         skips: Vec::new(),
+        rules: order.rules,
+        discovered: Discovered::default(),
     })
 }
 
@@ -250,6 +252,7 @@ mod tests {
     use super::*;
     use hostwright_model::facts::{Dmi, FACTS_VERSION, Firmware};
     use hostwright_model::ids::Digest;
+    use hostwright_model::plan::Rules;
     use std::collections::BTreeMap;
 
     fn order(classes: &[&str]) -> Order {
@@ -265,6 +268,7 @@ mod tests {
             classes: classes.iter().map(|class| (*class).to_owned()).collect(),
             vars: BTreeMap::from([("KEYMAP".to_owned(), "us".to_owned())]),
             package_proxy: Some("http://10.0.0.1:3142".to_owned()),
+            rules: Rules::default(),
         }
     }
 

@@ -11,7 +11,7 @@ use hostwright_model::event::{Event, EventBody};
 use hostwright_model::facts::Firmware;
 use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::ids::Digest;
-use hostwright_model::plan::{Inputs, TargetProfile};
+use hostwright_model::plan::{Discovered, Inputs, Rules, TargetProfile};
 use hostwright_model::vars::Vars;
 use hostwright_server::package_proxy::{self, MirrorMap, PackageProxyConfig};
 use std::collections::BTreeMap;
@@ -33,6 +33,8 @@ pub struct DirectoryRun {
     pub run_class_scripts: bool,
     /// Variables that win over those of the space.
     pub vars: BTreeMap<String, String>,
+    /// How the space is read where there is a choice.
+    pub rules: Rules,
     /// Journal and links to FAI's tools.
     pub record_dir: PathBuf,
     /// FAI's `$LOGDIR`.
@@ -97,6 +99,8 @@ impl DirectoryRun {
             classes: None,
             vars: None,
             skips: Vec::new(),
+            rules: self.rules,
+            discovered: Discovered::default(),
         };
         let settings = self.settings(space, proxy.url())?;
         let mut images = NoImages;

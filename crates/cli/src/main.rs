@@ -6,6 +6,7 @@ mod commands;
 mod directory_run;
 mod faults;
 mod render;
+mod rules;
 mod space;
 mod tools;
 

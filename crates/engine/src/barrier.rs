@@ -113,6 +113,7 @@ pub(crate) fn merge(
     if inputs.vars.is_none() && defines_vars(stage) {
         inputs.vars = Some(std::mem::take(&mut early_vars));
     }
+    observed.iter().for_each(|observed| inputs.discovered.extend(&observed.discovered));
     for skip in observed.iter().flat_map(|observed| &observed.skips) {
         if inputs.skips.iter().all(|known| known.phase != skip.phase) {
             inputs.skips.push(skip.clone());

@@ -12,6 +12,9 @@ pub const FAI_VERSION: &str = "6.0.3";
 /// Where programs are looked for after the directory of FAI's own tools.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/lib/fai:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Tells the tools to do as FAI does where its documentation says otherwise.
+pub(crate) const FAI_BUGS: &str = "HOSTWRIGHT_FAI_BUGS";
+
 /// What the engine found out about the machine before the shell starts.
 pub(crate) struct Surroundings {
     /// Whole seconds since the kernel started.
@@ -67,6 +70,9 @@ pub(crate) fn variables(
     .collect();
     if on_disks {
         vars.extend(machine(&inputs.facts));
+    }
+    if inputs.rules.fai_bugs {
+        vars.insert(FAI_BUGS.to_owned(), "1".to_owned());
     }
     vars.extend(flags(settings));
     vars.extend(settings.vars.clone());

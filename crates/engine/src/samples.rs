@@ -1,7 +1,7 @@
 //! Values that several unit tests start from.
 
 use hostwright_model::facts::{Dmi, FACTS_VERSION, Facts, Firmware};
-use hostwright_model::plan::{Inputs, TargetProfile};
+use hostwright_model::plan::{Discovered, Inputs, Rules, TargetProfile};
 
 /// A host without disks that nothing is known of yet.
 pub(crate) fn inputs() -> Inputs {
@@ -25,5 +25,7 @@ pub(crate) fn inputs() -> Inputs {
         classes: None,
         vars: None,
         skips: vec![],
+        rules: Rules::default(),
+        discovered: Discovered::default(),
     }
 }

@@ -4,6 +4,7 @@ use crate::event::Event;
 use crate::facts::Facts;
 use crate::ids::{Digest, MacAddr, MachineName, RunId};
 use crate::image::ImageRef;
+use crate::plan::Rules;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -172,6 +173,9 @@ pub struct Order {
     pub vars: BTreeMap<String, String>,
     /// The caching package proxy, `http://10.0.0.1:3142`.
     pub package_proxy: Option<String>,
+    /// How the space is read where there is a choice.
+    #[serde(default)]
+    pub rules: Rules,
 }
 
 /// Events from an agent. `POST /api/v1/agent/events`. Sending a batch again does no harm.

@@ -68,6 +68,46 @@ pub struct Inputs {
     pub vars: Option<Vars>,
     /// Tasks that hooks have skipped so far.
     pub skips: Vec<Skip>,
+    /// How the space is read where there is a choice.
+    #[serde(default)]
+    pub rules: Rules,
+    /// What the engine has found out so far that only the world can tell.
+    #[serde(default)]
+    pub discovered: Discovered,
+}
+
+/// How a config space is read where there is a choice. Both are the operator's to say, and off
+/// unless he does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Rules {
+    /// True to do as FAI does where FAI's documentation says otherwise.
+    pub fai_bugs: bool,
+    /// True to leave packages out that no source of the target has, instead of stopping.
+    pub lenient: bool,
+}
+
+/// What steps of the engine's own find out and a later plan depends on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Discovered {
+    /// Words of package_config that no package source of the target knows, to be left out.
+    pub unknown_packages: Vec<String>,
+    /// The base file that was fetched, an absolute path; `None` if none was.
+    pub base_file: Option<String>,
+}
+
+impl Discovered {
+    /// Takes over what `other` found.
+    pub fn extend(&mut self, other: &Self) {
+        for word in &other.unknown_packages {
+            if !self.unknown_packages.contains(word) {
+                self.unknown_packages.push(word.clone());
+            }
+        }
+        if other.base_file.is_some() {
+            self.base_file.clone_from(&other.base_file);
+        }
+    }
 }
 
 /// A task skipped by `skiptask` or a `skip.TASK` file.
@@ -299,6 +339,9 @@ pub struct Observed {
     pub vars: Vars,
     /// Tasks to skip.
     pub skips: Vec<Skip>,
+    /// What a step of the engine's own found out.
+    #[serde(default)]
+    pub discovered: Discovered,
 }
 
 /// What running a step came to.

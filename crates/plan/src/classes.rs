@@ -16,7 +16,7 @@ pub fn provisional(inputs: &Inputs) -> ClassList {
 mod tests {
     use super::*;
     use hostwright_model::facts::{Dmi, FACTS_VERSION, Facts, Firmware};
-    use hostwright_model::plan::TargetProfile;
+    use hostwright_model::plan::{Discovered, Rules, TargetProfile};
 
     fn inputs(given: &str, run_class_scripts: bool) -> Inputs {
         let facts = Facts {
@@ -40,6 +40,8 @@ mod tests {
             classes: None,
             vars: None,
             skips: Vec::new(),
+            rules: Rules::default(),
+            discovered: Discovered::default(),
         }
     }
 

@@ -6,6 +6,7 @@ use crate::directory_run::{DirectoryRun, Observer};
 use crate::faults::{Failure, file, usage};
 use crate::render::json;
 use crate::render::progress::Bars;
+use crate::rules::RuleArgs;
 use hostwright_model::class::ClassName;
 use hostwright_model::event::Event;
 use hostwright_model::facts::Firmware;
@@ -46,6 +47,8 @@ pub struct Args {
     /// A variable; it wins over those of the space.
     #[arg(long = "var", value_name = "NAME=VALUE")]
     vars: Vec<String>,
+    #[command(flatten)]
+    rules: RuleArgs,
     /// Leave the system in this directory, which must be empty or not there.
     #[arg(long, required_unless_present = "store")]
     dir: Option<PathBuf>,
@@ -80,6 +83,7 @@ pub fn run(args: &Args, as_json: bool) -> Result<ExitCode, Failure> {
         given_classes: given.clone(),
         run_class_scripts: !only,
         vars: parse_vars(&args.vars)?,
+        rules: args.rules.rules(),
         record_dir: work_dir.join("record"),
         log_dir: work_dir.join("logs"),
         target: target.clone(),

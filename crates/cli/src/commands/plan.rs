@@ -5,6 +5,7 @@ use super::lab::FirmwareArg;
 use crate::directory_run::{Built, DirectoryRun, Observer};
 use crate::faults::{Failure, file, usage};
 use crate::render::{diagnostics, json};
+use crate::rules::RuleArgs;
 use crate::space;
 use hostwright_agent::planner::SpacePlanner;
 use hostwright_engine::Planner;
@@ -13,7 +14,7 @@ use hostwright_model::event::Event;
 use hostwright_model::facts::{Disk, Dmi, FACTS_VERSION, Facts, Firmware, Nic};
 use hostwright_model::fault::Fault;
 use hostwright_model::phase::Phase;
-use hostwright_model::plan::{Inputs, Plan, TargetProfile};
+use hostwright_model::plan::{Discovered, Inputs, Plan, TargetProfile};
 use hostwright_model::size::ByteSize;
 use hostwright_model::vars::Vars;
 use hostwright_plan::storage::StorageDisk;
@@ -58,6 +59,8 @@ pub struct Args {
     /// A variable; it wins over those of the space.
     #[arg(long = "var", value_name = "NAME=VALUE")]
     vars: Vec<String>,
+    #[command(flatten)]
+    rules: RuleArgs,
     /// What is written to.
     #[arg(long, default_value = "disks")]
     target: TargetArg,
@@ -92,6 +95,8 @@ pub fn run(args: &Args, as_json: bool) -> Result<ExitCode, Failure> {
         classes: Some(classes),
         vars: Some(vars),
         skips: Vec::new(),
+        rules: args.rules.rules(),
+        discovered: Discovered::default(),
     };
     let (space, _) = parse(&space::read(&args.space)?);
     let plan = resolve(&space, &inputs)?;
@@ -188,6 +193,7 @@ fn observe(args: &Args, firmware: Firmware) -> Result<(ClassList, Vars), Failure
         given_classes: given(args).to_vec(),
         run_class_scripts: args.only_classes.is_empty(),
         vars: parse_vars(&args.vars)?,
+        rules: args.rules.rules(),
         record_dir: scratch.join("record"),
         log_dir: scratch.join("logs"),
         target: scratch.join("root"),

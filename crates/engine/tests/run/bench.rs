@@ -5,7 +5,7 @@ use hostwright_host::space::read_space;
 use hostwright_model::event::EventBody;
 use hostwright_model::facts::{Disk, Dmi, FACTS_VERSION, Facts, Firmware, Nic};
 use hostwright_model::fault::{Fault, FaultKind};
-use hostwright_model::plan::{Inputs, Plan, TargetProfile};
+use hostwright_model::plan::{Discovered, Inputs, Plan, Rules, TargetProfile};
 use hostwright_plan::{ConfigSpace, ConfigTree, check_plan, parse, resolve};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -100,6 +100,8 @@ pub fn inputs(hostname: &str, target: TargetProfile) -> Inputs {
         classes: None,
         vars: None,
         skips: vec![],
+        rules: Rules::default(),
+        discovered: Discovered::default(),
     }
 }
 

@@ -5,7 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "the crate is pure, its tests read fixtures")]
 
 use hostwright_model::facts::Facts;
-use hostwright_model::plan::{Inputs, TargetProfile};
+use hostwright_model::plan::{Discovered, Inputs, Rules, TargetProfile};
 use hostwright_model::vars::Vars;
 use hostwright_plan::{ConfigTree, TreeFile};
 use std::fs;
@@ -90,6 +90,8 @@ pub fn inputs(
         classes: Some(classes.parse().unwrap()),
         vars: Some(known),
         skips: Vec::new(),
+        rules: Rules::default(),
+        discovered: Discovered::default(),
     }
 }
 

@@ -60,6 +60,7 @@ impl App {
             classes: orders.classes,
             vars: orders.vars,
             package_proxy: self.package_proxy(),
+            rules: self.config.rules,
         })
     }
 

@@ -4,6 +4,7 @@ use super::{Config, Raw, RawDhcp, RawProxy, SourceText};
 use crate::package_proxy::{MirrorMap, PackageProxyConfig};
 use hostwright_model::diagnostic::Diagnostic;
 use hostwright_model::installer::INSTALLER_FILE;
+use hostwright_model::plan::Rules;
 use hostwright_netboot::dhcp::{DhcpConfig, Network};
 use hostwright_netboot::first_stage::Loaders;
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ pub(super) fn check(raw: Raw, source: &SourceText<'_>) -> Result<Config, Vec<Dia
         installer_dir: raw.installer_dir.map(|dir| checker.installer_dir(dir)),
         open_page: raw.open_page.unwrap_or(listen.ip().is_loopback()),
         kernel_cmdline: raw.kernel_cmdline.map_or(String::new(), |line| checker.cmdline(line)),
+        rules: Rules { fai_bugs: raw.fai_bugs, lenient: raw.lenient },
         tftp,
         spaces: checker.spaces(raw.spaces),
         dhcp: raw.dhcp.and_then(|dhcp| checker.dhcp(dhcp, listen)),

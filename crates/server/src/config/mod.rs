@@ -36,6 +36,7 @@ pub(crate) use check::boot_address;
 
 use crate::package_proxy::PackageProxyConfig;
 use hostwright_model::diagnostic::{Diagnostic, Location, Severity};
+use hostwright_model::plan::Rules;
 use hostwright_netboot::dhcp::{Network, Pool, Subnet, Unknown};
 use hostwright_netboot::first_stage::Loaders;
 use serde::Deserialize;
@@ -60,6 +61,8 @@ pub struct Config {
     pub open_page: bool,
     /// Words for the installer's kernel.
     pub kernel_cmdline: String,
+    /// How config spaces are read where there is a choice.
+    pub rules: Rules,
     /// True if TFTP is served.
     pub tftp: bool,
     /// Directories of config spaces by name.
@@ -104,6 +107,10 @@ struct Raw {
     open_page: Option<bool>,
     #[serde(default)]
     kernel_cmdline: Option<Spanned<String>>,
+    #[serde(default)]
+    fai_bugs: bool,
+    #[serde(default)]
+    lenient: bool,
     tftp: Option<Spanned<bool>>,
     #[serde(default)]
     spaces: BTreeMap<Spanned<String>, Spanned<PathBuf>>,
