@@ -23,6 +23,7 @@ use hostwright_host::{Command, Host, HostError, Tool};
 use hostwright_model::api::{Blob, Order};
 use hostwright_model::class::ClassList;
 use hostwright_model::event::EventBody;
+use hostwright_model::existing::ExistingStorage;
 use hostwright_model::facts::Facts;
 use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::plan::{Discovered, Inputs, TargetProfile};
@@ -283,6 +284,7 @@ mod tests {
             nics: Vec::new(),
             dmi: Dmi::default(),
             kernel: "6.1.0".to_owned(),
+            storage: ExistingStorage::default(),
         }
     }
 

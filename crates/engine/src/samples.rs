@@ -1,5 +1,6 @@
 //! Values that several unit tests start from.
 
+use hostwright_model::existing::ExistingStorage;
 use hostwright_model::facts::{Dmi, FACTS_VERSION, Facts, Firmware};
 use hostwright_model::plan::{Discovered, Inputs, Rules, TargetProfile};
 
@@ -15,6 +16,7 @@ pub(crate) fn inputs() -> Inputs {
         nics: vec![],
         dmi: Dmi::default(),
         kernel: "6.1".to_owned(),
+        storage: ExistingStorage::default(),
     };
     Inputs {
         facts,

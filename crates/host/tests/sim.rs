@@ -4,6 +4,7 @@ use hostwright_host::dry::DryHost;
 use hostwright_host::fault::{Fault, FaultHost};
 use hostwright_host::sim::{Cut, Effect, RootKind, SimHost, World};
 use hostwright_host::{Command, Host, HostError, MountRequest, Output, ShellRequest, Tool};
+use hostwright_model::existing::ExistingStorage;
 use hostwright_model::facts::{Disk, Dmi, FACTS_VERSION, Facts, Firmware};
 use hostwright_model::ids::Digest;
 use hostwright_model::image::{Entry, EntryKind, TreeSource};
@@ -18,6 +19,7 @@ const TABLE: &str = "label: dos\nunit: sectors\n\n\
 
 fn disk(name: &str, signatures: &[&str]) -> Disk {
     Disk {
+        links: Vec::new(),
         name: name.to_owned(),
         size_bytes: 8 * GIB,
         sector_bytes: 512,
@@ -41,6 +43,7 @@ fn machine(root: RootKind) -> SimHost {
         nics: vec![],
         dmi: Dmi::default(),
         kernel: "6.1".to_owned(),
+        storage: ExistingStorage::default(),
     };
     SimHost::new(facts, root)
 }

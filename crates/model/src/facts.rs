@@ -1,5 +1,6 @@
 //! What the probes see of a machine.
 
+use crate::existing::ExistingStorage;
 use crate::ids::MacAddr;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,9 @@ pub struct Facts {
     pub dmi: Dmi,
     /// Release of the running kernel.
     pub kernel: String,
+    /// What is on the disks.
+    #[serde(default)]
+    pub storage: ExistingStorage,
 }
 
 /// How firmware starts an operating system.
@@ -61,6 +65,9 @@ pub struct Disk {
     pub rotational: bool,
     /// True for USB sticks and the like.
     pub removable: bool,
+    /// Stable names below `/dev/disk`, `by-id/…` and `by-path/…`, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<String>,
     /// Partition table and signatures found, as blkid(8) names them (`gpt`, `dos`, `ext4`); empty
     /// for a blank disk.
     pub signatures: Vec<String>,

@@ -15,6 +15,7 @@ pub mod api;
 pub mod class;
 pub mod diagnostic;
 pub mod event;
+pub mod existing;
 pub mod facts;
 pub mod fault;
 pub mod ids;

@@ -10,7 +10,10 @@ use crate::ids::{Digest, StepId};
 use crate::image::ImageRef;
 use crate::package::PackageGroup;
 use crate::phase::Phase;
-use crate::storage::{DiskLayout, LogicalVolume, StorageLayout, Volume, VolumeGroup};
+use crate::storage::{
+    DiskLayout, EncryptedDevice, LogicalVolume, OldLayer, RaidArray, StorageLayout, Volume,
+    VolumeGroup,
+};
 use crate::vars::Vars;
 use serde::{Deserialize, Serialize};
 
@@ -200,6 +203,35 @@ pub enum Action {
     ConfirmDisks {
         /// The disks as planned.
         disks: Vec<crate::facts::Disk>,
+    },
+    /// Save tables, superblocks, LVM metadata and LUKS headers to the record of the run.
+    SaveMetadata {
+        /// Every device that is going to be changed.
+        devices: Vec<String>,
+    },
+    /// Take a layer of an earlier life apart.
+    TakeDown {
+        /// The layer.
+        layer: OldLayer,
+    },
+    /// Shrink a file system before its device becomes smaller, or grow it afterwards.
+    ResizeFileSystem {
+        /// Device node.
+        device: String,
+        /// `ext4`, `xfs`, `ntfs`, `swap`, …
+        file_system: String,
+        /// New size; `None` for all of the device.
+        size_bytes: Option<u64>,
+    },
+    /// Make a RAID array, or assemble one that is kept.
+    RaidArray {
+        /// The array.
+        array: RaidArray,
+    },
+    /// Set up an encrypted device and open it.
+    Encrypt {
+        /// The device.
+        encrypted: EncryptedDevice,
     },
     /// Write a new partition table.
     PartitionTable {

@@ -3,6 +3,7 @@
 //! The solver in `plan` makes it from a disk_config; the engine carries it out without choosing
 //! anything.
 
+use crate::existing::ExistingPartition;
 use serde::{Deserialize, Serialize};
 
 /// Everything a disk_config promises for one machine.
@@ -10,6 +11,15 @@ use serde::{Deserialize, Serialize};
 pub struct StorageLayout {
     /// Disks that get a new partition table.
     pub disks: Vec<DiskLayout>,
+    /// Layers of earlier lives that are taken apart before anything is made, the topmost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub takedown: Vec<OldLayer>,
+    /// RAID arrays of md(4), in the order of the disk_config.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arrays: Vec<RaidArray>,
+    /// Encrypted devices, in the order of the disk_config.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub encrypted: Vec<EncryptedDevice>,
     /// LVM volume groups.
     pub volume_groups: Vec<VolumeGroup>,
     /// Everything that is formatted or mounted, in the order of the disk_config.
@@ -30,6 +40,47 @@ pub enum TableKind {
     GptBios,
 }
 
+/// What becomes of something that a layout has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fate", rename_all = "kebab-case")]
+pub enum Fate {
+    /// It is made, and what was in its place is gone.
+    #[default]
+    Create,
+    /// It exists and stays as it is, with its content.
+    Keep,
+    /// It exists, stays where it is, and is formatted again (`always_format`).
+    Reformat,
+    /// It exists and is kept with its content, with another size.
+    Resize {
+        /// Size before.
+        from_bytes: u64,
+    },
+}
+
+impl Fate {
+    /// True if it has to exist before the run.
+    pub fn needs_existing(self) -> bool {
+        self != Self::Create
+    }
+
+    /// True if its content survives.
+    pub fn keeps_content(self) -> bool {
+        matches!(self, Self::Keep | Self::Resize { .. })
+    }
+}
+
+/// What happens to the partition table of a disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TableFate {
+    /// It is written anew; kept partitions come back at the same bytes.
+    #[default]
+    Write,
+    /// It is left alone (`virtual`, `preserve_always:all`), or there is none (`raw-disk`, `vg:1`).
+    Leave,
+}
+
 /// One disk and its new partition table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskLayout {
@@ -41,6 +92,9 @@ pub struct DiskLayout {
     pub sector_bytes: u32,
     /// Kind of the table.
     pub table: TableKind,
+    /// Whether it is written.
+    #[serde(default)]
+    pub table_fate: TableFate,
     /// Partitions in the order of their numbers.
     pub partitions: Vec<Partition>,
     /// Where the disk_config asks for it.
@@ -66,6 +120,12 @@ pub struct Partition {
     pub content: PartitionContent,
     /// True for the active partition of a PC table.
     pub bootable: bool,
+    /// Whether it is made or kept.
+    #[serde(flatten)]
+    pub fate: Fate,
+    /// What it was before the run, of one that is kept: its type, name and identifiers come back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub existing: Option<ExistingPartition>,
     /// Where the disk_config asks for it.
     pub why: Why,
 }
@@ -79,6 +139,7 @@ impl Partition {
 
 /// Kinds of partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum PartitionKind {
     /// Primary, or any partition of a GPT.
@@ -101,12 +162,164 @@ pub enum PartitionContent {
     Swap,
     /// LVM physical volume.
     Lvm,
+    /// Member of a RAID array.
+    Raid,
     /// EFI system partition.
     EfiSystem,
     /// GRUB's core image on a GPT disk of a BIOS machine.
     BiosBoot,
     /// The extended partition.
     Extended,
+}
+
+/// The levels of RAID that the disk_config language knows (md(4)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum RaidLevel {
+    /// Striping.
+    Raid0,
+    /// Mirroring.
+    Raid1,
+    /// One parity block a stripe.
+    Raid5,
+    /// Two parity blocks a stripe.
+    Raid6,
+    /// Striped mirrors.
+    Raid10,
+}
+
+impl RaidLevel {
+    /// `raid1`, as mdadm(8) and the disk_config write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Raid0 => "raid0",
+            Self::Raid1 => "raid1",
+            Self::Raid5 => "raid5",
+            Self::Raid6 => "raid6",
+            Self::Raid10 => "raid10",
+        }
+    }
+}
+
+/// A RAID array of md(4).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RaidArray {
+    /// Device node, `/dev/md0`.
+    pub device: String,
+    /// Level.
+    pub level: RaidLevel,
+    /// Members in the order of the disk_config.
+    pub members: Vec<RaidMember>,
+    /// Words for mdadm --create.
+    pub create_options: Vec<String>,
+    /// Size that the planner reckons with; mdadm's metadata may take a little off.
+    pub size_bytes: u64,
+    /// Whether it is made, or assembled from what is there.
+    #[serde(flatten)]
+    pub fate: Fate,
+    /// UUID of the array that is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
+    /// Where the disk_config asks for it.
+    pub why: Why,
+}
+
+/// A place in a RAID array.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RaidMember {
+    /// Device node; `None` for a place that stays empty (`missing`).
+    pub device: Option<String>,
+    /// True for a spare.
+    pub spare: bool,
+}
+
+/// An encrypted device: LUKS, or plain dm-crypt with a key that is forgotten (crypttab(5)).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EncryptedDevice {
+    /// Name below `/dev/mapper`: `crypt_dev_sda5`.
+    pub name: String,
+    /// The device that is encrypted.
+    pub device: String,
+    /// The device with the clear text, `/dev/mapper/crypt_dev_sda5`.
+    pub mapped_device: String,
+    /// Its key.
+    pub key: EncryptionKey,
+    /// Words for cryptsetup luksFormat.
+    pub create_options: Vec<String>,
+    /// True if the device is filled with random bytes first (`randinit`).
+    pub random_fill: bool,
+    /// Whether it is made or kept.
+    #[serde(flatten)]
+    pub fate: Fate,
+    /// Where the disk_config asks for it.
+    pub why: Why,
+}
+
+/// The key of an encrypted device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum EncryptionKey {
+    /// A random key in a file of the log directory (`luks`).
+    File,
+    /// A passphrase of the disk_config (`luks:"…"`). It is never part of a plan: the engine asks its
+    /// planner for it by place.
+    Passphrase {
+        /// File relative to the space.
+        file: String,
+        /// Line from 1.
+        line: u32,
+    },
+    /// A new random key at each boot, for `/tmp` (`tmp`).
+    RandomTmp,
+    /// A new random key at each boot, for swap (`swap`).
+    RandomSwap,
+}
+
+/// A layer of an earlier life that has to go before its devices can be used again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "layer", rename_all = "kebab-case")]
+pub enum OldLayer {
+    /// A swap area in use.
+    Swap {
+        /// Device node.
+        device: String,
+    },
+    /// An open device mapper target: dmsetup remove, cryptsetup close.
+    Mapping {
+        /// Name below `/dev/mapper`.
+        name: String,
+    },
+    /// A logical volume of a group that stays.
+    LogicalVolume {
+        /// Name of the group.
+        group: String,
+        /// Name of the volume.
+        name: String,
+    },
+    /// A volume group: deactivated, its physical volumes wiped.
+    VolumeGroup {
+        /// Its name, for people; names need not be unique.
+        name: String,
+        /// UUID as LVM prints it.
+        uuid: String,
+        /// Its physical volumes.
+        physical_volumes: Vec<String>,
+    },
+    /// A RAID array: stopped, the superblocks of its members zeroed.
+    Array {
+        /// Device node if it runs.
+        device: Option<String>,
+        /// UUID as mdadm(8) prints it.
+        uuid: String,
+        /// Its members.
+        members: Vec<String>,
+    },
+    /// Signatures at both ends of a device: wipefs(8).
+    Signatures {
+        /// Device node.
+        device: String,
+    },
 }
 
 /// An LVM volume group with its logical volumes.
@@ -122,6 +335,9 @@ pub struct VolumeGroup {
     pub vg_create_options: Vec<String>,
     /// Logical volumes in order.
     pub logical_volumes: Vec<LogicalVolume>,
+    /// Whether the group is made or kept.
+    #[serde(flatten)]
+    pub fate: Fate,
     /// Where the disk_config asks for it.
     pub why: Why,
 }
@@ -137,6 +353,9 @@ pub struct LogicalVolume {
     pub size_bytes: u64,
     /// Options for lvcreate(8).
     pub create_options: Vec<String>,
+    /// Whether it is made, kept or resized.
+    #[serde(flatten)]
+    pub fate: Fate,
     /// Where the disk_config asks for it.
     pub why: Why,
 }
@@ -162,8 +381,25 @@ pub struct Volume {
     pub fstab_key: FstabKey,
     /// GPT name, for [`FstabKey::Partlabel`].
     pub partition_name: Option<String>,
+    /// btrfs on one or more devices; [`Volume::device`] is the first of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub btrfs: Option<BtrfsProfile>,
+    /// Whether it is formatted, kept with its content, or resized.
+    #[serde(flatten)]
+    pub fate: Fate,
     /// Where the disk_config asks for it.
     pub why: Why,
+}
+
+/// What is special about a btrfs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BtrfsProfile {
+    /// Profile of data for mkfs.btrfs(8): `single`, `raid1`, …; `None` for mkfs's default.
+    pub data_profile: Option<String>,
+    /// All its devices.
+    pub devices: Vec<String>,
+    /// The subvolume that is made and mounted.
+    pub subvolume: String,
 }
 
 /// How fstab(5) names a device.

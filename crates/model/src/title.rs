@@ -4,7 +4,9 @@ use crate::facts::Disk;
 use crate::package::{PackageAction, PackageGroup};
 use crate::plan::Action;
 use crate::size::ByteSize;
-use crate::storage::{DiskLayout, TableKind, Volume};
+use crate::storage::{
+    DiskLayout, EncryptedDevice, OldLayer, RaidArray, RaidMember, TableKind, Volume,
+};
 
 impl Action {
     /// One line without a full stop: `make ext4 on /dev/vda1 for /`.
@@ -21,6 +23,19 @@ impl Action {
                 format!("fetch and verify image {} ({size})", image.name)
             }
             Self::ConfirmDisks { disks } => confirm_disks(disks),
+            Self::SaveMetadata { devices } => {
+                format!("save tables and headers of {}", devices.join(", "))
+            }
+            Self::TakeDown { layer } => take_down(layer),
+            Self::ResizeFileSystem { device, file_system, size_bytes } => match size_bytes {
+                Some(size) => {
+                    let size = ByteSize(*size).rounded();
+                    format!("resize {file_system} on {device} to {size}")
+                }
+                None => format!("grow {file_system} to all of {device}"),
+            },
+            Self::RaidArray { array } => raid_array(array),
+            Self::Encrypt { encrypted } => encrypt(encrypted),
             Self::PartitionTable { disk } => partition_table(disk),
             Self::VolumeGroup { group } => {
                 let devices = group.physical_volumes.join(", ");
@@ -71,6 +86,38 @@ fn confirm_disks(disks: &[Disk]) -> String {
             format!("confirm that {} are the disks that were planned for", several.join(", "))
         }
     }
+}
+
+fn take_down(layer: &OldLayer) -> String {
+    match layer {
+        OldLayer::Swap { device } => format!("stop using swap area {device}"),
+        OldLayer::Mapping { name } => format!("close /dev/mapper/{name}"),
+        OldLayer::LogicalVolume { group, name } => format!("remove logical volume {group}/{name}"),
+        OldLayer::VolumeGroup { name, physical_volumes, .. } => {
+            format!("take volume group {name} on {} apart", physical_volumes.join(", "))
+        }
+        OldLayer::Array { device, members, uuid } => {
+            let name = device.as_deref().unwrap_or(uuid);
+            format!("take RAID array {name} of {} apart", members.join(", "))
+        }
+        OldLayer::Signatures { device } => format!("wipe signatures of {device}"),
+    }
+}
+
+fn raid_array(array: &RaidArray) -> String {
+    let verb = if array.fate.needs_existing() { "assemble" } else { "make" };
+    let device = |member: &RaidMember| match &member.device {
+        Some(device) if member.spare => format!("{device} (spare)"),
+        Some(device) => device.clone(),
+        None => "missing".to_owned(),
+    };
+    let members: Vec<String> = array.members.iter().map(device).collect();
+    format!("{verb} {} {} of {}", array.level.name(), array.device, members.join(", "))
+}
+
+fn encrypt(encrypted: &EncryptedDevice) -> String {
+    let verb = if encrypted.fate.needs_existing() { "open" } else { "encrypt" };
+    format!("{verb} {} as {}", encrypted.device, encrypted.mapped_device)
 }
 
 fn partition_table(disk: &DiskLayout) -> String {

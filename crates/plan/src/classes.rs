@@ -1,6 +1,7 @@
 //! The classes a run begins with.
 
 use hostwright_model::class::ClassList;
+use hostwright_model::existing::ExistingStorage;
 use hostwright_model::plan::Inputs;
 
 /// The classes before any script has run: only their hooks run before and around `defclass`.
@@ -29,6 +30,7 @@ mod tests {
             nics: Vec::new(),
             dmi: Dmi::default(),
             kernel: String::new(),
+            storage: ExistingStorage::default(),
         };
         let given: ClassList = given.parse().expect("classes");
         Inputs {

@@ -1,5 +1,6 @@
 //! What a layout says of devices, contents, volumes and boot devices, and how it is drawn.
 
+use hostwright_model::existing::ExistingStorage;
 use hostwright_model::facts::{Disk, Dmi, FACTS_VERSION, Facts, Firmware};
 use hostwright_model::storage::{
     BootDevices, FstabKey, PartitionContent, PartitionKind, StorageLayout,
@@ -49,6 +50,7 @@ fn partitions_are_named_after_their_disk() {
 #[test]
 fn removable_disks_are_not_counted() {
     let disk = |name: &str, removable| Disk {
+        links: Vec::new(),
         name: name.to_owned(),
         size_bytes: 20 << 30,
         sector_bytes: 512,
@@ -69,6 +71,7 @@ fn removable_disks_are_not_counted() {
         nics: Vec::new(),
         dmi: Dmi::default(),
         kernel: String::new(),
+        storage: ExistingStorage::default(),
     };
     let found = examine("x", MSDOS_HOME, None, &StorageFacts::from(&facts));
     assert_eq!(found.layout.expect("it fits").disks[0].device, "/dev/sdb");

@@ -11,6 +11,7 @@ use hostwright_agent::planner::SpacePlanner;
 use hostwright_engine::Planner;
 use hostwright_model::class::{ClassList, ClassName};
 use hostwright_model::event::Event;
+use hostwright_model::existing::ExistingStorage;
 use hostwright_model::facts::{Disk, Dmi, FACTS_VERSION, Facts, Firmware, Nic};
 use hostwright_model::fault::Fault;
 use hostwright_model::phase::Phase;
@@ -166,11 +167,13 @@ fn imagined(args: &Args) -> Result<Facts, Failure> {
         nics: vec![nic],
         dmi: Dmi::default(),
         kernel: "imagined".to_owned(),
+        storage: ExistingStorage::default(),
     })
 }
 
 fn imagined_disk(disk: &StorageDisk) -> Disk {
     Disk {
+        links: Vec::new(),
         name: disk.name.clone(),
         size_bytes: disk.size_bytes,
         sector_bytes: disk.sector_bytes,

@@ -64,6 +64,7 @@ mod tests {
 
     fn disk() -> Disk {
         Disk {
+            links: Vec::new(),
             name: "vda".to_owned(),
             size_bytes: 1 << 34,
             sector_bytes: 512,

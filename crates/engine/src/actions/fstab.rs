@@ -133,6 +133,8 @@ mod tests {
 
     fn volume(device: &str, point: Option<&str>, kind: &str, options: &str) -> Volume {
         Volume {
+            btrfs: None,
+            fate: hostwright_model::storage::Fate::Create,
             device: device.to_owned(),
             size_bytes: 1 << 30,
             file_system: Some(kind.to_owned()),

@@ -25,6 +25,7 @@ pub(crate) use scripts::{source_traced, tests_failed};
 use crate::fault::ActionError;
 use crate::logs::LogFile;
 use crate::work::Work;
+use hostwright_model::fault::FaultKind;
 use hostwright_model::plan::{Action, Observed, Outcome};
 
 /// What an action came to.
@@ -77,6 +78,16 @@ pub(crate) fn execute(
         Action::SourceVars { path } => scripts::source_vars(work, path),
         Action::FetchImage { image } => base::fetch_image(work, image),
         Action::ConfirmDisks { disks } => confirm::confirm_disks(work, disks),
+        Action::SaveMetadata { .. }
+        | Action::TakeDown { .. }
+        | Action::ResizeFileSystem { .. }
+        | Action::RaidArray { .. }
+        | Action::Encrypt { .. } => Err(ActionError::new(
+            FaultKind::Bug,
+            "storage-not-supported",
+            format!("this engine cannot {}", action.title()),
+            "run the plan with the program that made it",
+        )),
         Action::PartitionTable { disk } => partition::write_table(work, disk),
         Action::VolumeGroup { group } => lvm::make_group(work, group),
         Action::LogicalVolume { group, volume } => lvm::make_volume(work, group, volume),
@@ -111,6 +122,11 @@ pub(crate) fn execute(
 fn log_of(action: &Action) -> LogFile {
     match action {
         Action::ConfirmDisks { .. }
+        | Action::SaveMetadata { .. }
+        | Action::TakeDown { .. }
+        | Action::ResizeFileSystem { .. }
+        | Action::RaidArray { .. }
+        | Action::Encrypt { .. }
         | Action::PartitionTable { .. }
         | Action::VolumeGroup { .. }
         | Action::LogicalVolume { .. }

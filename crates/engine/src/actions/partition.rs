@@ -160,6 +160,7 @@ fn msdos_type(partition: &Partition) -> &'static str {
         PartitionContent::Linux | PartitionContent::BiosBoot => "83",
         PartitionContent::Swap => "82",
         PartitionContent::Lvm => "8e",
+        PartitionContent::Raid => "fd",
         PartitionContent::EfiSystem => "ef",
         PartitionContent::Fat => "c",
         PartitionContent::Extended => "5",
@@ -175,6 +176,7 @@ fn gpt_type(partition: &Partition) -> &'static str {
         }
         PartitionContent::Swap => "0657FD6D-A4AB-43C4-84E5-0933C84B4F4F",
         PartitionContent::Lvm => "E6D6D379-F507-44C2-A23C-238F2A3DF928",
+        PartitionContent::Raid => "A19D880F-05FC-4D3B-A006-743F0F84911E",
         PartitionContent::EfiSystem => "C12A7328-F81F-11D2-BA4B-00A0C93EC93B",
         PartitionContent::Fat => "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7",
         PartitionContent::BiosBoot => "21686148-6449-6E6F-744E-656564454649",
@@ -189,6 +191,8 @@ mod tests {
 
     fn partition(number: u32, content: PartitionContent, mib: std::ops::Range<u64>) -> Partition {
         Partition {
+            existing: None,
+            fate: hostwright_model::storage::Fate::Create,
             number,
             device: format!("/dev/vda{number}"),
             kind: PartitionKind::Primary,
@@ -204,6 +208,7 @@ mod tests {
     fn disk(table: TableKind, sector_bytes: u32, partitions: Vec<Partition>) -> DiskLayout {
         let device = "/dev/vda".to_owned();
         DiskLayout {
+            table_fate: hostwright_model::storage::TableFate::Write,
             device,
             size_bytes: 8 << 30,
             sector_bytes,

@@ -3,6 +3,7 @@
 use hostwright_engine::{Planner, Settings};
 use hostwright_host::space::read_space;
 use hostwright_model::event::EventBody;
+use hostwright_model::existing::ExistingStorage;
 use hostwright_model::facts::{Disk, Dmi, FACTS_VERSION, Facts, Firmware, Nic};
 use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::plan::{Discovered, Inputs, Plan, Rules, TargetProfile};
@@ -59,6 +60,7 @@ pub fn settings(base: &str, space: &str) -> Settings {
 /// A small virtual machine with one empty disk.
 pub fn facts() -> Facts {
     let disk = Disk {
+        links: Vec::new(),
         name: "vda".to_owned(),
         size_bytes: 20 << 30,
         sector_bytes: 512,
@@ -87,6 +89,7 @@ pub fn facts() -> Facts {
         nics: vec![nic],
         dmi: Dmi::default(),
         kernel: "6.1.0-18-amd64".to_owned(),
+        storage: ExistingStorage::default(),
     }
 }
 

@@ -53,6 +53,8 @@ fn partition(disk: &str, number: u32, kind: PartitionKind, content: PartitionCon
         (PartitionKind::Primary, n) => (1 + u64::from(n - 1) * 100, 1 + u64::from(n) * 100),
     };
     Partition {
+        existing: None,
+        fate: hostwright_model::storage::Fate::Create,
         number,
         device: format!("{disk}p{number}"),
         kind,
@@ -67,6 +69,8 @@ fn partition(disk: &str, number: u32, kind: PartitionKind, content: PartitionCon
 
 fn volume(device: String, kind: &str, point: Option<&str>, key: FstabKey) -> Volume {
     Volume {
+        btrfs: None,
+        fate: hostwright_model::storage::Fate::Create,
         device,
         size_bytes: 100 << 20,
         file_system: Some(kind.to_owned()),
@@ -103,6 +107,7 @@ fn layout(disk: &str, table: TableKind) -> StorageLayout {
         volumes.push(volume(format!("{disk}p6"), "ext4", Some("/home"), FstabKey::Partuuid));
     }
     let disk = DiskLayout {
+        table_fate: hostwright_model::storage::TableFate::Write,
         device: disk.to_owned(),
         size_bytes: 600 << 20,
         sector_bytes: 512,
@@ -111,7 +116,13 @@ fn layout(disk: &str, table: TableKind) -> StorageLayout {
         why: Why::default(),
     };
     let boot = BootDevices { boot_device: Some(disk.device.clone()), ..BootDevices::default() };
-    StorageLayout { disks: vec![disk], volume_groups: vec![], volumes, boot }
+    StorageLayout {
+        disks: vec![disk],
+        volume_groups: vec![],
+        volumes,
+        boot,
+        ..StorageLayout::default()
+    }
 }
 
 fn plan(layout: &StorageLayout) -> Plan {

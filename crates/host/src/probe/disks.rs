@@ -55,6 +55,7 @@ fn disk(probe: &Probe, name: String) -> Option<Disk> {
         wwn: attribute("wwid").or_else(|| attribute("device/wwid")),
         rotational: number("queue/rotational") == Some(1),
         removable: number("removable") == Some(1),
+        links: Vec::new(),
         signatures: signatures::of_device(&node, size_bytes, sector_bytes),
         name: name_in_dev,
     })

@@ -9,6 +9,7 @@ mod nics;
 mod signatures;
 
 use crate::{Command, DeviceIds, HostError, Output, Tool};
+use hostwright_model::existing::ExistingStorage;
 use hostwright_model::facts::{Dmi, FACTS_VERSION, Facts, Firmware};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,6 +45,7 @@ impl Probe {
             disks: disks::read(self),
             nics: nics?,
             dmi: self.dmi(),
+            storage: ExistingStorage::default(),
             kernel: self.required("proc/sys/kernel/osrelease", "the kernel's release")?,
         })
     }

@@ -159,6 +159,16 @@ impl Auditor<'_> {
                 self.state.fetched.insert(image.manifest);
             }
             Action::ConfirmDisks { disks } => self.confirm(id, disks),
+            Action::SaveMetadata { .. }
+            | Action::TakeDown { .. }
+            | Action::ResizeFileSystem { .. } => {}
+            Action::RaidArray { array } => {
+                self.state.devices.insert(array.device.clone(), array.size_bytes);
+            }
+            Action::Encrypt { encrypted } => {
+                let size_bytes = self.state.devices.get(&encrypted.device).copied().unwrap_or(0);
+                self.state.devices.insert(encrypted.mapped_device.clone(), size_bytes);
+            }
             Action::PartitionTable { disk } => self.partition(id, disk),
             Action::VolumeGroup { group } => self.group(id, group),
             Action::LogicalVolume { group, volume } => self.logical_volume(id, group, volume),
@@ -326,7 +336,12 @@ fn is_user_code(action: &Action) -> bool {
 fn touches_disks(action: &Action) -> bool {
     matches!(
         action,
-        Action::PartitionTable { .. }
+        Action::SaveMetadata { .. }
+            | Action::TakeDown { .. }
+            | Action::ResizeFileSystem { .. }
+            | Action::RaidArray { .. }
+            | Action::Encrypt { .. }
+            | Action::PartitionTable { .. }
             | Action::VolumeGroup { .. }
             | Action::LogicalVolume { .. }
             | Action::Format { .. }

@@ -12,8 +12,8 @@ use super::solve::{Extent, place};
 use super::source::{Problem, Span, Spanned};
 use hostwright_model::diagnostic::{Diagnostic, Severity};
 use hostwright_model::storage::{
-    DiskLayout, FstabKey, LogicalVolume, Partition, PartitionContent, PartitionKind, StorageLayout,
-    TableKind, Volume, VolumeGroup,
+    DiskLayout, Fate, FstabKey, LogicalVolume, Partition, PartitionContent, PartitionKind,
+    StorageLayout, TableFate, TableKind, Volume, VolumeGroup,
 };
 use std::collections::BTreeMap;
 
@@ -75,7 +75,7 @@ impl<'a> Architect<'a> {
         volumes.extend(self.placed.iter().flat_map(|disk| self.partition_volumes(disk)));
         volumes.sort_by_key(|volume| volume.why.line);
         let boot = boot_devices(config, &disks, &volumes);
-        StorageLayout { disks, volume_groups, volumes, boot }
+        StorageLayout { disks, volume_groups, volumes, boot, ..StorageLayout::default() }
     }
 
     fn place_stanza(&mut self, stanza: &'a DiskStanza) -> Result<(), Problem> {
@@ -110,6 +110,7 @@ impl<'a> Architect<'a> {
             size_bytes: placed.disk.size_bytes,
             sector_bytes: placed.disk.sector_bytes,
             table: placed.stanza.table,
+            table_fate: TableFate::Write,
             partitions: placed.numbered.iter().map(partition).collect(),
             why: self.config.why(placed.stanza.disk.at),
             device,
@@ -146,6 +147,8 @@ impl<'a> Architect<'a> {
             name: name.filter(|_| !msdos),
             content,
             bootable: msdos && bootable == Some(numbered.number),
+            fate: Fate::Create,
+            existing: None,
             why: self.config.why(numbered.at()),
         }
     }
@@ -191,6 +194,8 @@ impl<'a> Architect<'a> {
             tune_options: spec.tune_options.value.clone(),
             fstab_key,
             partition_name: None,
+            btrfs: None,
+            fate: Fate::Create,
             why: self.config.why(at),
         })
     }
@@ -232,6 +237,7 @@ impl<'a> Architect<'a> {
                 device,
                 size_bytes,
                 create_options: line.lv_create_options.clone(),
+                fate: Fate::Create,
                 why: self.config.why(at),
             });
         }
@@ -241,6 +247,7 @@ impl<'a> Architect<'a> {
             pv_create_options: group.pv_create_options.clone(),
             vg_create_options: group.vg_create_options.clone(),
             logical_volumes,
+            fate: Fate::Create,
             why: self.config.why(group.name.at),
         })
     }
