@@ -3,10 +3,12 @@
 use crate::storage::Code;
 
 /// Findings about config spaces but for disk_config.
-const SPACE: [(&str, &str); 37] = [
+const SPACE: [(&str, &str); 52] = [
     ("bad-assignment", "A line of a .var file that the shell takes for a command: `NAME = value`."),
     ("bad-class-name", "A name that cannot be that of a class."),
     ("bad-condition", "What follows `PACKAGES action` is neither classes nor an expression."),
+    ("bad-debconf-line", "A line of a debconf file that debconf-set-selections refuses."),
+    ("bad-file-modes", "A line of `file-modes` without owner, group and mode."),
     ("bad-package-name", "A name that no Debian package can have; apt fails on it."),
     ("bad-package-option", "`PACKAGES` takes no option but `release=SUITE`."),
     ("bad-package-word", "A package name that only a shell could compute."),
@@ -16,6 +18,10 @@ const SPACE: [(&str, &str); 37] = [
     ("dangling-link", "A symbolic link leads out of the space or to nothing."),
     ("dead-hook", "A hook that no task runs, because of its name."),
     ("duplicate-base-file", "A class has two base systems."),
+    ("duplicate-class", "A host is given a class twice."),
+    ("example-password", "The password of FAI's examples."),
+    ("exit-status", "A script exits with a status above 255."),
+    ("fcopy-leaf", "`fcopy -r` passes over variants of a file."),
     ("file-modes-name", "`file_modes` is meant to be `file-modes`."),
     ("foreign-package-action", "An action of `PACKAGES` that this version does not execute."),
     ("foreign-package-file", "Package files of a space, which this version does not install."),
@@ -30,17 +36,26 @@ const SPACE: [(&str, &str); 37] = [
     ("no-file-variant", "A script copies a file of which the space has no variant."),
     ("no-run-bit", "A script or hook is not executable, so FAI would leave it out."),
     ("no-shebang", "A script does not say what interprets it."),
+    ("no-stop-on-error", "No variable says which errors stop a run."),
     ("open-quote", "A quote in a .var file is not closed."),
     ("other-action", "The classes of a machine ask for another action than to install."),
     ("other-task", "A hook for a task of FAI that this version does not perform."),
     ("own-action", "A hook that is an action of its own, which this version does not run."),
     ("packages-before-header", "Packages above the first `PACKAGES`."),
     ("packages-without-action", "`PACKAGES` alone."),
+    ("password-hash", "A password hash lies in the space."),
+    ("plain-secret", "A password, passphrase or token lies in the space in plain text."),
+    ("private-key", "A private key lies in the space."),
     ("script-name", "A script that is never run: its name does not begin with two digits."),
+    ("shell-syntax", "bash cannot read a script or a .var file."),
     ("unknown-class-file", "A file in class/ that nothing reads."),
+    ("unknown-package", "The package index does not list a package."),
     ("unknown-package-action", "`PACKAGES` with a word that is no action."),
+    ("unknown-task", "`skiptask` with a word that is no task."),
     ("unnamed-class", "A class has files, and no class script or hook names it."),
     ("unset-variable", "A package name holds a variable that nothing sets."),
+    ("unsigned-packages", "A variable turns the verification of packages off."),
+    ("unused-class", "A host or profile has a class that nothing looks at."),
 ];
 
 /// Objections to plans. Each is a defect of Hostwright, found before it could do harm.

@@ -25,7 +25,9 @@ pub mod space;
 pub mod storage;
 mod tree;
 
-pub use check::check;
+pub use check::{
+    Against, Machine, PackageIndex, ShellFile, check, check_against, shell_files, shell_syntax,
+};
 pub use check_plan::check_plan;
 pub use codes::diagnostic_codes;
 pub use render::render;

@@ -1,26 +1,71 @@
 //! Every mistake in a config space that can be seen without a machine.
 
+mod calls;
 mod copies;
+mod grammar;
+mod machines;
 mod names;
+mod packages;
+mod secrets;
+mod shell;
+mod survey;
+mod syntax;
+
+pub use packages::PackageIndex;
+pub use syntax::{ShellFile, shell_files, shell_syntax};
 
 use crate::finding::{self, Finding};
 use crate::space::{ConfigSpace, parse, variable};
 use crate::tree::ConfigTree;
 use hostwright_model::diagnostic::Diagnostic;
+use hostwright_model::facts::Facts;
 use std::collections::BTreeSet;
+use survey::{Survey, Texts};
+
+/// What a space is held against beside itself.
+#[derive(Clone, Debug, Default)]
+pub struct Against {
+    /// What packages there are.
+    pub packages: Option<PackageIndex>,
+    /// Machines that the disk layouts are for.
+    pub machines: Vec<Machine>,
+}
+
+/// A machine, recorded or imagined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// What messages call it.
+    pub name: String,
+    /// What it is.
+    pub facts: Facts,
+}
 
 /// Finds mistakes in single files and in what files say about each other, in the order of files and
 /// lines. Errors stop a run of the machines that they concern; the rest is advice.
 pub fn check(tree: &ConfigTree) -> Vec<Diagnostic> {
+    check_against(tree, &Against::default())
+}
+
+/// The same, and what is wrong with the space for these machines and packages.
+pub fn check_against(tree: &ConfigTree, against: &Against) -> Vec<Diagnostic> {
     let (space, mut found) = parse(tree);
     if let Some(no_space) = space.no_class_directory() {
         // Whatever this directory is, advice about it as a space would only be noise.
         return vec![no_space];
     }
+    let files = survey::files(tree);
+    let texts = Texts::read(&files);
+    let survey = Survey::new(&space, &texts);
     found.extend(no_base_system(&space));
-    found.extend(names::unnamed_classes(tree, &space));
-    found.extend(copies::missing_sources(tree, &space));
-    found.extend(unset_variables(tree, &space));
+    found.extend(settings(&space));
+    found.extend(names::findings(&survey));
+    found.extend(copies::findings(&survey));
+    found.extend(calls::findings(&survey));
+    found.extend(grammar::findings(&survey));
+    found.extend(secrets::findings(&survey));
+    found.extend(unset_variables(&survey));
+    found.extend(machines::findings(&space, &against.machines));
+    found.extend(against.packages.iter().flat_map(|index| packages::findings(&space, index)));
     finding::sort(&mut found);
     found
 }
@@ -36,19 +81,45 @@ fn no_base_system(space: &ConfigSpace) -> Option<Diagnostic> {
     Some(Finding::warning("no-base-system", message, cure).at_file("class"))
 }
 
-/// Variables in package files that no file of the space seems to set.
-fn unset_variables(tree: &ConfigTree, space: &ConfigSpace) -> Vec<Diagnostic> {
-    let mut known: BTreeSet<&str> = BTreeSet::new();
-    known.extend(space.var_files.values().flat_map(|f| f.assignments.keys().map(String::as_str)));
-    let texts: Vec<String> = shell_texts(tree).map(|(_, text)| text).collect();
-    let is_set = |name: &str| {
-        known.contains(name) || texts.iter().any(|text| text.contains(&format!("{name}=")))
-    };
+/// Settings that are worth a second look.
+fn settings(space: &ConfigSpace) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    for file in space.packages.values() {
+    let sets = |name: &str| space.var_files.values().any(|f| f.assignments.contains_key(name));
+    if !sets("STOP_ON_ERROR") {
+        let message = "no .var file sets STOP_ON_ERROR, so a run goes on after every error that is \
+                       not above 700";
+        let cure = "set STOP_ON_ERROR=600 in class/DEFAULT.var, or as low as you want it";
+        found.push(Finding::note("no-stop-on-error", message, cure).at_file("class"));
+    }
+    for file in space.var_files.values() {
+        let Some(assignment) = file.assignments.get("FAI_ALLOW_UNSIGNED") else { continue };
+        if assignment.text.contains("FAI_ALLOW_UNSIGNED=1") {
+            let message = "packages of this machine are not verified";
+            let cure = "remove the line, and put the keys of repositories into package_config/";
+            let finding = Finding::note("unsigned-packages", message, cure);
+            found.push(file.at(finding, "FAI_ALLOW_UNSIGNED"));
+        }
+    }
+    found
+}
+
+/// Variables in package files that no file of the space seems to set.
+fn unset_variables(survey: &Survey<'_>) -> Vec<Diagnostic> {
+    let mut set: BTreeSet<&str> = BTreeSet::new();
+    let texts = survey.texts.below("class/").chain(survey.texts.below("hooks/"));
+    for file in texts {
+        for (at, _) in file.text.match_indices('=') {
+            let before = &file.text[..at];
+            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let start = before.rfind(|c| !is_name(c)).map_or(0, |other| other + 1);
+            set.extend(before.get(start..));
+        }
+    }
+    let mut found = Vec::new();
+    for file in survey.space.packages.values() {
         for word in file.blocks.iter().flat_map(|block| &block.words) {
             let Ok(Some((_, name))) = variable(&word.text) else { continue };
-            if is_set(name) {
+            if set.contains(name) {
                 continue;
             }
             let message = format!("no file of the space sets '{name}'");
@@ -58,11 +129,4 @@ fn unset_variables(tree: &ConfigTree, space: &ConfigSpace) -> Vec<Diagnostic> {
         }
     }
     found
-}
-
-/// Everything in `class/` and `hooks/` as text.
-fn shell_texts(tree: &ConfigTree) -> impl Iterator<Item = (String, String)> {
-    let files = tree.expanded().into_iter();
-    let shell = files.filter(|(path, _)| path.starts_with("class/") || path.starts_with("hooks/"));
-    shell.map(|(path, file)| (path, file.text())).collect::<Vec<_>>().into_iter()
 }

@@ -71,7 +71,7 @@ impl Reader {
             Finding::note("other-task", message, "the hook waits for a version that does")
         } else {
             let message = format!("FAI has no task '{task}', so the hook is never run");
-            let cure = match successor(task) {
+            let cure = match nearest_task(task) {
                 Some(name) => format!("did you mean '{name}'?"),
                 None => {
                     let names: Vec<&str> = Phase::ALL.iter().map(|phase| phase.name()).collect();
@@ -84,8 +84,13 @@ impl Reader {
     }
 }
 
+/// True for a task of FAI's, also of actions that this version does not perform.
+pub(crate) fn is_task(name: &str) -> bool {
+    name.parse::<Phase>().is_ok() || OTHER_TASKS.contains(&name)
+}
+
 /// The task that was probably meant.
-fn successor(task: &str) -> Option<&'static str> {
+pub(crate) fn nearest_task(task: &str) -> Option<&'static str> {
     let former = FORMER_TASKS.iter().find(|(name, _)| *name == task);
     let nearest = Phase::ALL.iter().map(|phase| phase.name());
     let nearest = nearest.min_by_key(|name| distance(name, task));
@@ -93,7 +98,7 @@ fn successor(task: &str) -> Option<&'static str> {
 }
 
 /// Levenshtein's distance: how many letters must be changed, added or removed.
-fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {
         let mut diagonal = row[0];
@@ -112,14 +117,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn misspelt_tasks_have_a_successor() {
+    fn misspelt_tasks_have_a_nearest_task() {
         for (task, expected) in [
             ("prepareapt", Some("repository")),
             ("instsof", Some("instsoft")),
             ("partitions", Some("partition")),
             ("jobsrunning", None),
         ] {
-            assert_eq!(successor(task), expected, "{task}");
+            assert_eq!(nearest_task(task), expected, "{task}");
         }
     }
 }

@@ -19,6 +19,7 @@ mod runnable;
 mod var_file;
 
 pub use condition::{Condition, Expression};
+pub(crate) use hooks::{distance, is_task, nearest_task};
 pub(crate) use package_file::variable;
 pub use package_file::{BlockAction, PackageBlock, PackageFile, PackageWord};
 pub use read::parse;

@@ -112,6 +112,13 @@ impl PackageFile {
         let text = self.text.split('\n').nth(line.saturating_sub(1) as usize).unwrap_or_default();
         finding.at_column(Line { file: &self.path, number: line, text }, column, length)
     }
+
+    /// A diagnostic about the first mention of a word in a line of this file.
+    pub(crate) fn at_word(&self, finding: Finding, line: u32, word: &str) -> Diagnostic {
+        let text = self.text.split('\n').nth(line.saturating_sub(1) as usize).unwrap_or_default();
+        let column = text.find(word).map_or(0, |at| at as u32 + 1);
+        self.at(finding, line, column, word.len() as u32)
+    }
 }
 
 /// What the lines below belong to.

@@ -1,0 +1,54 @@
+//! Calls of FAI's functions and of the shell's `exit` with words that cannot work.
+
+use super::shell::{Command, Script};
+use super::survey::Survey;
+use crate::finding::Finding;
+use crate::space::{is_task, nearest_task};
+use hostwright_model::diagnostic::Diagnostic;
+
+/// Highest exit status of a process; higher ones lose their upper bits.
+const EXIT_STATUS_MAX: u64 = 255;
+
+/// What is wrong with the calls of all scripts.
+pub(super) fn findings(survey: &Survey<'_>) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for script in &survey.scripts {
+        for command in &script.commands {
+            match command.program() {
+                Some("skiptask") => found.extend(unknown_tasks(script, command)),
+                Some("exit") => found.extend(exit_status(script, command)),
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+fn unknown_tasks(script: &Script<'_>, command: &Command<'_>) -> Vec<Diagnostic> {
+    let words = command.arguments().iter().filter_map(|word| Some((word, word.literal()?)));
+    let unknown = words.filter(|(_, task)| !is_task(task));
+    let finding = |task: &str| {
+        let message = format!("FAI has no task '{task}', so nothing is skipped");
+        let cure = match nearest_task(task) {
+            Some(name) => format!("did you mean '{name}'?"),
+            None => "remove the word".to_owned(),
+        };
+        Finding::warning("unknown-task", message, cure)
+    };
+    unknown.map(|(word, task)| script.at(finding(task), word.0)).collect()
+}
+
+fn exit_status(script: &Script<'_>, command: &Command<'_>) -> Option<Diagnostic> {
+    let word = command.arguments().first()?;
+    let status: u64 = word.literal()?.parse().ok()?;
+    if status <= EXIT_STATUS_MAX {
+        return None;
+    }
+    let kept = status % (EXIT_STATUS_MAX + 1);
+    let message = format!("an exit status has 8 bits: {status} arrives as {kept}");
+    let cure = match kept {
+        0 => format!("the caller takes it for success; call 'task_error {status}' to report it"),
+        _ => format!("exit with 1 to {EXIT_STATUS_MAX}; call 'task_error {status}' to report it"),
+    };
+    Some(script.at(Finding::warning("exit-status", message, cure), word.0))
+}
