@@ -90,6 +90,15 @@ pub struct DiskLayout {
     pub size_bytes: u64,
     /// Logical sector size.
     pub sector_bytes: u32,
+    /// Model as the disk reports it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Serial number as the disk reports it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
+    /// The partitions that it has before the run, and what becomes of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<FormerPartition>,
     /// Kind of the table.
     pub table: TableKind,
     /// Whether it is written.
@@ -99,6 +108,38 @@ pub struct DiskLayout {
     pub partitions: Vec<Partition>,
     /// Where the disk_config asks for it.
     pub why: Why,
+}
+
+/// A partition that is on a disk before the run, and what becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerPartition {
+    /// The partition.
+    #[serde(flatten)]
+    pub partition: ExistingPartition,
+    /// `TYPE` of blkid(8), of what it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    /// `LABEL` of blkid(8).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// What becomes of it.
+    pub becomes: Becomes,
+}
+
+/// What a run makes of a partition that was there before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Becomes {
+    /// It stays where it is, with its content.
+    Kept,
+    /// It keeps its content and gets another size.
+    Resized,
+    /// It stays where it is, and what was in it is lost.
+    Formatted,
+    /// A partition of its number comes back at another place; what was in it is lost.
+    Moved,
+    /// It is gone, and so is what was in it.
+    Destroyed,
 }
 
 /// One partition.

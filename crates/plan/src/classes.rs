@@ -1,7 +1,6 @@
 //! The classes a run begins with.
 
 use hostwright_model::class::ClassList;
-use hostwright_model::existing::ExistingStorage;
 use hostwright_model::plan::Inputs;
 
 /// The classes before any script has run: only their hooks run before and around `defclass`.
@@ -16,6 +15,7 @@ pub fn provisional(inputs: &Inputs) -> ClassList {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hostwright_model::existing::ExistingStorage;
     use hostwright_model::facts::{Dmi, FACTS_VERSION, Facts, Firmware};
     use hostwright_model::plan::{Discovered, Rules, TargetProfile};
 

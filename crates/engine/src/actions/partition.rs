@@ -208,6 +208,9 @@ mod tests {
     fn disk(table: TableKind, sector_bytes: u32, partitions: Vec<Partition>) -> DiskLayout {
         let device = "/dev/vda".to_owned();
         DiskLayout {
+            model: None,
+            serial: None,
+            before: Vec::new(),
             table_fate: hostwright_model::storage::TableFate::Write,
             device,
             size_bytes: 8 << 30,

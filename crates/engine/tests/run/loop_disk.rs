@@ -107,6 +107,9 @@ fn layout(disk: &str, table: TableKind) -> StorageLayout {
         volumes.push(volume(format!("{disk}p6"), "ext4", Some("/home"), FstabKey::Partuuid));
     }
     let disk = DiskLayout {
+        model: None,
+        serial: None,
+        before: Vec::new(),
         table_fate: hostwright_model::storage::TableFate::Write,
         device: disk.to_owned(),
         size_bytes: 600 << 20,

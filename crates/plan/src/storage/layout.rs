@@ -107,6 +107,9 @@ impl<'a> Architect<'a> {
             self.partition(placed, numbered, path, is_physical_volume)
         };
         DiskLayout {
+            model: None,
+            serial: None,
+            before: Vec::new(),
             size_bytes: placed.disk.size_bytes,
             sector_bytes: placed.disk.sector_bytes,
             table: placed.stanza.table,
