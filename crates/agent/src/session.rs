@@ -26,6 +26,7 @@ use hostwright_model::event::EventBody;
 use hostwright_model::existing::ExistingStorage;
 use hostwright_model::facts::Facts;
 use hostwright_model::fault::{Fault, FaultKind};
+use hostwright_model::overrides::Overrides;
 use hostwright_model::plan::{Discovered, Inputs, TargetProfile};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -228,6 +229,7 @@ fn inputs(order: &Order, facts: Facts) -> Result<Inputs, Box<Fault>> {
         skips: Vec::new(),
         rules: order.rules,
         discovered: Discovered::default(),
+        overrides: Overrides::default(),
     })
 }
 

@@ -11,6 +11,7 @@ use hostwright_model::event::{Event, EventBody};
 use hostwright_model::facts::Firmware;
 use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::ids::Digest;
+use hostwright_model::overrides::Overrides;
 use hostwright_model::plan::{Discovered, Inputs, Rules, TargetProfile};
 use hostwright_model::vars::Vars;
 use hostwright_server::package_proxy::{self, MirrorMap, PackageProxyConfig};
@@ -101,6 +102,7 @@ impl DirectoryRun {
             skips: Vec::new(),
             rules: self.rules,
             discovered: Discovered::default(),
+            overrides: Overrides::default(),
         };
         let settings = self.settings(space, proxy.url())?;
         let mut images = NoImages;

@@ -28,7 +28,11 @@ pub(crate) fn defines_vars(stage: &Stage) -> bool {
 }
 
 fn is_hooks(stage: &Stage) -> bool {
-    let hook = |action: &Action| matches!(action, Action::Hook { .. });
+    let hook = |action: &Action| match action {
+        Action::Hook { .. } => true,
+        Action::Function { name, .. } => name == "call_hook",
+        _ => false,
+    };
     !stage.steps.is_empty() && stage.steps.iter().all(|step| hook(&step.action))
 }
 
@@ -52,6 +56,16 @@ pub(crate) fn classes_so_far(observed: &[Observed]) -> Vec<String> {
         }
     }
     classes
+}
+
+/// The classes that a `task_defclass` of the space's left in `classes`.
+pub(crate) fn left_classes(words: &str) -> Result<ClassList, ActionError> {
+    words.split_whitespace().map(class).collect()
+}
+
+/// True if a function of the space's took the place of this stage.
+pub(crate) fn is_replaced(stage: &Stage) -> bool {
+    stage.steps.iter().any(|step| matches!(step.action, Action::Function { .. }))
 }
 
 /// The machine's classes, once all class scripts have run. The host name and `LAST` come behind
@@ -114,6 +128,14 @@ pub(crate) fn merge(
         inputs.vars = Some(std::mem::take(&mut early_vars));
     }
     observed.iter().for_each(|observed| inputs.discovered.extend(&observed.discovered));
+    if let Some(list) = vars.0.get("disklist").filter(|_| stage.phase <= Phase::Partition) {
+        inputs.overrides.disk_list = Some(list.clone());
+    }
+    for (step, observed) in stage.steps.iter().zip(observed) {
+        for name in &observed.functions {
+            inputs.overrides.functions.entry(name.clone()).or_insert_with(|| step.id.clone());
+        }
+    }
     for skip in observed.iter().flat_map(|observed| &observed.skips) {
         if inputs.skips.iter().all(|known| known.phase != skip.phase) {
             inputs.skips.push(skip.clone());

@@ -8,6 +8,9 @@ use hostwright_model::plan::Skip;
 use hostwright_model::vars::Vars;
 use std::collections::BTreeMap;
 
+/// What each function of the prelude begins with that a space may define anew.
+const OWN_FUNCTION: &str = "_hostwright_own";
+
 /// Tasks with a `skip.TASK` file that `known` does not list yet.
 pub(crate) fn new_skips(
     host: &mut dyn Host,
@@ -61,9 +64,43 @@ pub(crate) fn printed_classes(stdout: &str) -> Vec<String> {
     stdout.lines().flat_map(words).collect()
 }
 
+/// FAI's functions in what `declare -f` printed that are not those of the prelude any more.
+pub(crate) fn redefined(functions: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut current: Option<(&str, bool)> = None;
+    for line in functions.lines() {
+        if let Some(name) = line.strip_suffix(" () ") {
+            current = Some((name, false));
+        } else if line.trim_start().starts_with(OWN_FUNCTION) {
+            current = current.map(|(name, _)| (name, true));
+        } else if line == "}"
+            && let Some((name, false)) = current.take()
+            && is_replaceable(name)
+        {
+            found.push(name.to_owned());
+        }
+    }
+    found
+}
+
+/// True for a function that the engine calls, or whose work it does.
+fn is_replaceable(name: &str) -> bool {
+    let is_task = |task: &str| task.parse::<Phase>().is_ok();
+    matches!(name, "task" | "call_hook") || name.strip_prefix("task_").is_some_and(is_task)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn functions_of_the_space_are_told_from_ours() {
+        let text = "call_hook () \n{ \n    _hostwright_own call_hook;\n    echo\n}\n\
+                    task_partition () \n{ \n    echo mine\n}\n\
+                    helper () \n{ \n    task_tests () \n    { \n        :\n    }\n}\n\
+                    task_other () \n{ \n    :\n}\n";
+        assert_eq!(redefined(text), ["task_partition"]);
+    }
 
     #[test]
     fn comments_take_their_own_line_only() {

@@ -1,17 +1,17 @@
 //! Passing a barrier: classes and variables are gathered from where FAI gathers them, told to the
 //! shell and written to FAI's log files.
 
-use crate::actions;
 use crate::barrier::{self, ClassSources};
 use crate::environment::is_secret;
 use crate::fault::ActionError;
 use crate::journal::{Record, ShellChange};
 use crate::work::Work;
+use crate::{actions, shell};
 use hostwright_host::HostError;
 use hostwright_host::command::quote;
 use hostwright_model::class::ClassList;
 use hostwright_model::ids::StepId;
-use hostwright_model::plan::{Inputs, Observed, Plan, Stage};
+use hostwright_model::plan::{Action, Inputs, Observed, Plan, Stage};
 use hostwright_model::vars::Vars;
 use std::collections::BTreeMap;
 
@@ -21,6 +21,16 @@ use hostwright_model::event::EventBody;
 /// Where scripts leave classes and variables.
 const ADDITIONAL_CLASSES: &str = "additional-classes";
 const ADDITIONAL_VARS: &str = "additional.var";
+
+/// Removes all functions but those that answer the engine.
+const FORGET_FUNCTIONS: &str = r#"
+for __hostwright_name in $(compgen -A function); do
+    case $__hostwright_name in
+        __hostwright_*) ;;
+        *) unset -f "$__hostwright_name" ;;
+    esac
+done
+"#;
 
 /// Takes over what the finished steps of `stage` said.
 pub(crate) fn pass(
@@ -37,10 +47,18 @@ pub(crate) fn pass(
     let name = barrier::name(stage);
     let mut work = session.work(emit, plan, stage.phase, &StepId::new(&*name), false);
     let mut classes = None;
-    if barrier::defines_classes(stage) {
+    if barrier::defines_classes(stage) && barrier::is_replaced(stage) {
+        let left = work.shell_vars.get("classes").cloned().unwrap_or_default();
+        let all = barrier::left_classes(&left)?;
+        tell_classes(&mut work, &all)?;
+        classes = Some(all);
+    } else if barrier::defines_classes(stage) {
         let sources = class_sources(&mut work)?;
         let all = barrier::all_classes(work.inputs, &observed, &sources)?;
         take_back(&mut work, clean)?;
+        if stage.steps.iter().any(|step| is_sourced_script(&step.action)) {
+            take_back_functions(&mut work)?;
+        }
         tell_classes(&mut work, &all)?;
         classes = Some(all);
     }
@@ -91,6 +109,18 @@ fn take_back(
     if !script.is_empty() {
         work.eval(script)?;
     }
+    Ok(())
+}
+
+fn is_sourced_script(action: &Action) -> bool {
+    matches!(action, Action::ClassScript { sourced: true, .. })
+}
+
+/// Takes back what class scripts did to functions. Those of the driver of the shell stay.
+fn take_back_functions(work: &mut Work<'_>) -> Result<(), HostError> {
+    let kept = work.read_text(&work.settings.functions())?.unwrap_or_default();
+    let script = format!("{FORGET_FUNCTIONS}\n{}\n{kept}", shell::PRELUDE);
+    work.eval(script)?;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use hostwright_model::existing::ExistingStorage;
 use hostwright_model::facts::{Dmi, FACTS_VERSION, Facts, Firmware};
+use hostwright_model::overrides::Overrides;
 use hostwright_model::plan::{Discovered, Inputs, Rules, TargetProfile};
 
 /// A host without disks that nothing is known of yet.
@@ -29,5 +30,6 @@ pub(crate) fn inputs() -> Inputs {
         skips: vec![],
         rules: Rules::default(),
         discovered: Discovered::default(),
+        overrides: Overrides::default(),
     }
 }

@@ -8,6 +8,7 @@ use crate::class::{ClassList, ClassName};
 use crate::facts::Facts;
 use crate::ids::{Digest, StepId};
 use crate::image::ImageRef;
+use crate::overrides::Overrides;
 use crate::package::PackageGroup;
 use crate::phase::Phase;
 use crate::storage::{
@@ -77,6 +78,9 @@ pub struct Inputs {
     /// What the engine has found out so far that only the world can tell.
     #[serde(default)]
     pub discovered: Discovered,
+    /// What hooks have put in place of something of Hostwright's so far.
+    #[serde(default, skip_serializing_if = "Overrides::is_empty")]
+    pub overrides: Overrides,
 }
 
 /// How a config space is read where there is a choice. Both are the operator's to say, and off
@@ -177,6 +181,15 @@ pub enum Action {
         /// True for `*.sh`, which FAI sources.
         sourced: bool,
     },
+    /// Call a function of FAI that the space has defined anew, in place of Hostwright's own work.
+    Function {
+        /// `task_partition`, `call_hook`.
+        name: String,
+        /// What it is called with: for `call_hook` the task.
+        argument: Option<String>,
+    },
+    /// Mount what user code that partitioned by itself wrote into `fstab` of the log directory.
+    MountFstab,
     /// Source `hooks/subroutines`.
     Subroutines {
         /// File relative to the space.
@@ -374,6 +387,9 @@ pub struct Observed {
     /// What a step of the engine's own found out.
     #[serde(default)]
     pub discovered: Discovered,
+    /// Functions of FAI's that are defined anew.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub functions: Vec<String>,
 }
 
 /// What running a step came to.

@@ -14,6 +14,11 @@ impl Action {
         match self {
             Self::Hook { path, sourced: true } => format!("source {path}"),
             Self::Hook { path, sourced: false } => format!("run {path}"),
+            Self::Function { name, argument: None } => format!("call the space's {name}"),
+            Self::Function { name, argument: Some(task) } => {
+                format!("call the space's {name} for {task}")
+            }
+            Self::MountFstab => "mount what fstab in the log directory names".to_owned(),
             Self::Subroutines { path } => format!("source {path}"),
             Self::ClassScript { path, sourced: true } => format!("source {path} for classes"),
             Self::ClassScript { path, sourced: false } => format!("run {path} for classes"),

@@ -17,6 +17,7 @@ mod tests {
     use super::*;
     use hostwright_model::existing::ExistingStorage;
     use hostwright_model::facts::{Dmi, FACTS_VERSION, Facts, Firmware};
+    use hostwright_model::overrides::Overrides;
     use hostwright_model::plan::{Discovered, Rules, TargetProfile};
 
     fn inputs(given: &str, run_class_scripts: bool) -> Inputs {
@@ -44,6 +45,7 @@ mod tests {
             skips: Vec::new(),
             rules: Rules::default(),
             discovered: Discovered::default(),
+            overrides: Overrides::default(),
         }
     }
 

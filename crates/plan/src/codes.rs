@@ -3,7 +3,7 @@
 use crate::storage::Code;
 
 /// Findings about config spaces but for disk_config.
-const SPACE: [(&str, &str); 52] = [
+const SPACE: &[(&str, &str)] = &[
     ("bad-assignment", "A line of a .var file that the shell takes for a command: `NAME = value`."),
     ("bad-class-name", "A name that cannot be that of a class."),
     ("bad-condition", "What follows `PACKAGES action` is neither classes nor an expression."),
@@ -29,7 +29,6 @@ const SPACE: [(&str, &str); 52] = [
     ("image-lacks-classes", "A machine has classes that its image was built without."),
     ("indented-packages-header", "`PACKAGES` does not begin in the first column."),
     ("legacy-name", "A file `*.source`, which FAI has not read since version 5."),
-    ("mounts-without-partitions", "A hook skips partition but not mountdisks."),
     ("no-base-system", "There is neither a base file nor FAI_DEBOOTSTRAP."),
     ("no-class-directory", "The directory is no config space."),
     ("no-disk-config", "None of a machine's classes has a disk_config."),
@@ -40,6 +39,7 @@ const SPACE: [(&str, &str); 52] = [
     ("open-quote", "A quote in a .var file is not closed."),
     ("other-action", "The classes of a machine ask for another action than to install."),
     ("other-task", "A hook for a task of FAI that this version does not perform."),
+    ("own-engine", "The space defines FAI's function `task` anew, which runs all tasks."),
     ("own-action", "A hook that is an action of its own, which this version does not run."),
     ("packages-before-header", "Packages above the first `PACKAGES`."),
     ("packages-without-action", "`PACKAGES` alone."),
@@ -48,6 +48,7 @@ const SPACE: [(&str, &str); 52] = [
     ("private-key", "A private key lies in the space."),
     ("script-name", "A script that is never run: its name does not begin with two digits."),
     ("shell-syntax", "bash cannot read a script or a .var file."),
+    ("unknown-disk", "The variable disklist names a disk that the machine does not have."),
     ("unknown-class-file", "A file in class/ that nothing reads."),
     ("unknown-package", "The package index does not list a package."),
     ("unknown-package-action", "`PACKAGES` with a word that is no action."),
@@ -89,7 +90,7 @@ const PLAN: [(&str, &str); 24] = [
 /// Every code of this crate with its meaning: spaces, then disk_config, then plans.
 pub fn diagnostic_codes() -> impl Iterator<Item = (&'static str, &'static str)> {
     let storage = Code::ALL.iter().map(|(code, meaning)| (code.name(), meaning.trim()));
-    SPACE.into_iter().chain(storage).chain(PLAN)
+    SPACE.iter().copied().chain(storage).chain(PLAN)
 }
 
 /// True for a code that the reference describes.

@@ -14,6 +14,7 @@ use hostwright_model::facts::Facts;
 use hostwright_model::ids::{Digest, StepId};
 use hostwright_model::image::{ImageOrigin, ImageRef};
 use hostwright_model::plan::{Inputs, Skip, TargetProfile};
+use hostwright_model::vars::Var;
 use hostwright_plan::{ConfigTree, TreeFile, check, parse, resolve};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,6 +62,11 @@ struct Case {
     /// Tasks skipped by hooks: task, step.
     #[serde(default)]
     skips: Vec<(String, String)>,
+    /// Functions of FAI that were defined anew, each with the step that did it.
+    #[serde(default)]
+    functions: BTreeMap<String, StepId>,
+    /// What class/BASE.var has set `disklist` to.
+    disk_list: Option<String>,
     /// The finding.
     code: String,
     /// Its place, `file:line:column`.
@@ -140,6 +146,10 @@ impl Case {
             by: StepId::new(by.as_str()),
         };
         inputs.skips = self.skips.iter().map(skip).collect();
+        inputs.overrides.functions.clone_from(&self.functions);
+        let by_base =
+            |value: &String| Var { value: value.clone(), origin: "class/BASE.var".to_owned() };
+        inputs.overrides.disk_list = self.disk_list.as_ref().map(by_base);
         inputs
     }
 

@@ -9,6 +9,7 @@ use hostwright_model::ids::{Digest, StepId};
 use hostwright_model::image::{ImageOrigin, ImageRef};
 use hostwright_model::phase::Phase;
 use hostwright_model::plan::{Inputs, Plan, Skip, Step, TargetProfile};
+use hostwright_model::vars::Var;
 use hostwright_plan::{ConfigTree, TreeFile, check_plan, parse, resolve};
 use support::{inputs, machine, minimal, simple};
 
@@ -163,4 +164,60 @@ fn the_same_inputs_give_the_same_plan_and_others_another_digest() {
     let (plan, again) = (resolve(&space, &one), resolve(&space, &one));
     assert_eq!(plan, again);
     assert_ne!(plan.unwrap().inputs, resolve(&space, &other).unwrap().inputs);
+}
+
+#[test]
+fn every_function_defined_anew_keeps_what_is_done() {
+    let (space, _) = parse(&tree());
+    for target in targets() {
+        let inputs = inputs_for(&target);
+        let plan = resolve(&space, &inputs).unwrap();
+        let sourced = plan.stages.iter().filter(|stage| stage.barrier).flat_map(|s| &s.steps);
+        let speakers: Vec<StepId> = sourced.map(|step| step.id.clone()).collect();
+        let names = Phase::ALL.iter().map(|phase| format!("task_{phase}"));
+        let names: Vec<String> = names.chain(["call_hook".to_owned()]).collect();
+        for by in &speakers {
+            for name in &names {
+                let mut later = inputs.clone();
+                later.overrides.functions.insert(name.clone(), by.clone());
+                let replanned = resolve(&space, &later)
+                    .unwrap_or_else(|found| panic!("{by} defines {name}: {found:?}"));
+                let done = done(&plan, by);
+                let kept = steps(&replanned);
+                assert_eq!(kept[..done.len()], done, "{by} defines {name} on {target:?}");
+                assert_eq!(check_plan(&replanned, &later), [], "{by} defines {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_function_defined_anew_is_called_in_place_of_our_work() {
+    let mut tree = tree();
+    let text = "# ours\n\ntask_updatebase() {\n    :\n}\n";
+    tree.files.insert("hooks/subroutines".to_owned(), TreeFile::file(text, false));
+    let (space, _) = parse(&tree);
+    let mut inputs = inputs_for(&TargetProfile::DisksClassic);
+    inputs.overrides.functions.insert("task_updatebase".to_owned(), "subroutines".into());
+    let plan = resolve(&space, &inputs).unwrap();
+    let steps = plan.steps().filter(|(phase, _)| *phase == Phase::Updatebase);
+    let (_, last) = steps.last().unwrap();
+    assert_eq!(last.id.as_str(), "task/updatebase");
+    assert_eq!(last.action.title(), "call the space's task_updatebase");
+    assert_eq!(last.why.to_string(), "hooks/subroutines:3");
+}
+
+#[test]
+fn a_disk_list_says_which_disk_is_the_first() {
+    let (space, _) = parse(&tree());
+    let mut inputs = inputs_for(&TargetProfile::DisksClassic);
+    let mut second = inputs.facts.disks[0].clone();
+    second.name = "vdb".to_owned();
+    inputs.facts.disks.push(second);
+    let by = "hook/partition.DEFAULT";
+    let list = Var { value: "/dev/vdb vda ".to_owned(), origin: by.to_owned() };
+    inputs.overrides.disk_list = Some(list);
+    let plan = resolve(&space, &inputs).unwrap();
+    assert_eq!(check_plan(&plan, &inputs), []);
+    assert_eq!(plan.layout.unwrap().disks[0].device, "/dev/vdb");
 }

@@ -14,6 +14,7 @@ use hostwright_model::event::Event;
 use hostwright_model::existing::ExistingStorage;
 use hostwright_model::facts::{Disk, Dmi, FACTS_VERSION, Facts, Firmware, Nic};
 use hostwright_model::fault::Fault;
+use hostwright_model::overrides::Overrides;
 use hostwright_model::phase::Phase;
 use hostwright_model::plan::{Discovered, Inputs, Plan, TargetProfile};
 use hostwright_model::size::ByteSize;
@@ -98,6 +99,7 @@ pub fn run(args: &Args, as_json: bool) -> Result<ExitCode, Failure> {
         skips: Vec::new(),
         rules: args.rules.rules(),
         discovered: Discovered::default(),
+        overrides: Overrides::default(),
     };
     let (space, _) = parse(&space::read(&args.space)?);
     let plan = resolve(&space, &inputs)?;

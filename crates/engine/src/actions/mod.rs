@@ -54,6 +54,7 @@ pub(crate) fn is_user_code(action: &Action) -> bool {
     matches!(
         action,
         Action::Hook { .. }
+            | Action::Function { .. }
             | Action::Subroutines { .. }
             | Action::ClassScript { .. }
             | Action::SourceVars { .. }
@@ -71,6 +72,8 @@ pub(crate) fn execute(
     work.log = log_of(action);
     match action {
         Action::Hook { path, sourced } => scripts::hook(work, path, *sourced),
+        Action::Function { name, argument } => scripts::function(work, name, argument.as_deref()),
+        Action::MountFstab => mounts::mount_fstab(work),
         Action::Subroutines { path } => scripts::subroutines(work, path),
         Action::ClassScript { path, sourced } => {
             scripts::class_script(work, path, *sourced, earlier)

@@ -5,10 +5,20 @@ use super::Done;
 use crate::fault::ActionError;
 use crate::sandbox::FIRMWARE_DIR;
 use crate::work::{Work, exists};
-use hostwright_host::{Command, Host, HostError, MountRequest, Tool};
+use hostwright_host::{Command, Host, HostError, MountRequest, ShellRequest, Tool};
 use hostwright_model::facts::Firmware;
+use hostwright_model::fault::FaultKind;
 use hostwright_model::plan::TargetProfile;
 use hostwright_model::storage::Volume;
+
+/// What FAI's task mountdisks does with the files that partitioning leaves.
+const MOUNT_FSTAB: &str = r#"
+[ ! -r disk_var.sh ] || . ./disk_var.sh
+if inside_nfsroot; then
+    for device in ${SWAPLIST-}; do swapon -p1 "$device"; done
+fi
+mount2dir "$FAI_ROOT" "$LOGDIR/fstab"
+"#;
 
 /// The file system of UEFI's variables.
 const EFI_VARIABLES: &str = "efivarfs";
@@ -40,6 +50,37 @@ pub(super) fn swap_on(work: &mut Work<'_>, device: &str) -> Result<Done, ActionE
     }
     work.tool(Command::new(Tool::Swapon).args(["--priority", "1", device]))?;
     Ok(Done::changed())
+}
+
+/// Mounts what `fstab` in the log directory names, and uses its swap areas, as FAI's own task does
+/// for whoever partitions in its place.
+pub(super) fn mount_fstab(work: &mut Work<'_>) -> Result<Done, ActionError> {
+    let table = work.settings.in_logs("fstab");
+    if work.read_text(&table)?.is_none_or(|text| text.trim().is_empty()) {
+        return Err(ActionError::new(
+            FaultKind::Config,
+            "no-fstab",
+            format!("the space partitions by itself, but has left no {table} to mount by"),
+            "let it write fstab there as setup-storage does, or mount below $target by itself and \
+             skip mountdisks",
+        ));
+    }
+    let root = work.target("");
+    if is_mounted(work.host, &root)? {
+        return Ok(Done::already_true());
+    }
+    let dir = work.settings.log_dir.clone();
+    let script = MOUNT_FSTAB.to_owned();
+    let reply = work.shell(&ShellRequest::Eval { script, dir })?;
+    if reply.status == 0 {
+        return Ok(Done::changed());
+    }
+    Err(ActionError::new(
+        FaultKind::Config,
+        "mount-failed",
+        format!("not everything in {table} can be mounted below {root}"),
+        "compare its lines with the output of lsblk -f; the lines of mount2dir above name the device",
+    ))
 }
 
 /// Stops using those swap areas of the plan that are used.

@@ -21,6 +21,9 @@ pub(crate) fn restore(work: &mut Work<'_>, finished: &[Action]) -> Result<(), Ac
             Action::Mount { volume } => {
                 mounts::mount_volume(work, volume)?;
             }
+            Action::MountFstab => {
+                mounts::mount_fstab(work)?;
+            }
             Action::SwapOn { device } if runs_programs => {
                 mounts::swap_on(work, device)?;
             }

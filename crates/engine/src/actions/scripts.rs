@@ -6,7 +6,7 @@ use crate::barrier::classes_so_far;
 use crate::environment::is_secret;
 use crate::fault::ActionError;
 use crate::logs::{LogFile, status_line};
-use crate::observe::{changed_vars, printed_classes};
+use crate::observe::{changed_vars, printed_classes, redefined};
 use crate::settings::Settings;
 use crate::task_error;
 use crate::work::Work;
@@ -35,6 +35,23 @@ pub(super) fn hook(work: &mut Work<'_>, path: &str, sourced: bool) -> Result<Don
     Ok(Done::exited(status, observed))
 }
 
+/// A function of FAI's that the space defines anew. As with hooks its status is of no consequence.
+pub(super) fn function(
+    work: &mut Work<'_>,
+    name: &str,
+    argument: Option<&str>,
+) -> Result<Done, ActionError> {
+    let call = argument.map_or_else(|| name.to_owned(), |word| format!("{name} {}", quote(word)));
+    work.say(&format!("Calling the space's own function: {call}"));
+    let before = work.shell_vars.clone();
+    let dir = work.settings.record_dir.clone();
+    let request = ShellRequest::Eval { script: call.clone(), dir };
+    let reply = ask(work, &request, &call)?;
+    let vars = changed_vars(&before, &reply.vars, name);
+    let functions = keep_functions(work)?;
+    Ok(Done::exited(reply.status, Observed { vars, functions, ..Observed::default() }))
+}
+
 /// Functions of the space, which may replace FAI's own.
 pub(super) fn subroutines(work: &mut Work<'_>, path: &str) -> Result<Done, ActionError> {
     let dir = work.settings.record_dir.clone();
@@ -57,7 +74,9 @@ pub(super) fn class_script(
     ))?;
     let dir = work.settings.in_space("class");
     let (status, words) = if sourced {
-        let status = source(work, path, dir)?.0;
+        // Functions are the script's own, too: none of them is kept.
+        let source = ShellRequest::Source { path: work.settings.in_space(path), dir, trace: false };
+        let status = ask(work, &source, path)?.status;
         let words = work.shell_vars.get("newclasses").cloned().unwrap_or_default();
         (status, words.split_whitespace().map(str::to_owned).collect())
     } else {
@@ -91,8 +110,8 @@ pub(crate) fn source_traced(
         let shown = if is_secret(name) { "XXXXXXXXXXXXX" } else { &var.value };
         work.say(&format!("++ {name}={}", quote(shown)));
     }
-    keep_functions(work)?;
-    Ok((reply.status, Observed { vars, ..Observed::default() }))
+    let functions = keep_functions(work)?;
+    Ok((reply.status, Observed { vars, functions, ..Observed::default() }))
 }
 
 /// A script of `scripts/`. Its output is in `scripts.log` below a header with its name.
@@ -139,8 +158,8 @@ fn source(work: &mut Work<'_>, path: &str, dir: String) -> Result<(i32, Observed
     let full = work.settings.in_space(path);
     let reply = ask(work, &ShellRequest::Source { path: full, dir, trace: false }, path)?;
     let vars = changed_vars(&before, &reply.vars, path);
-    keep_functions(work)?;
-    Ok((reply.status, Observed { vars, ..Observed::default() }))
+    let functions = keep_functions(work)?;
+    Ok((reply.status, Observed { vars, functions, ..Observed::default() }))
 }
 
 fn execute(work: &mut Work<'_>, path: &str, dir: String) -> Result<ShellReply, ActionError> {
@@ -168,13 +187,14 @@ fn ask(work: &mut Work<'_>, request: &ShellRequest, path: &str) -> Result<ShellR
     }
 }
 
-/// Writes the shell's functions down, for the shell of a resumed run.
-fn keep_functions(work: &mut Work<'_>) -> Result<(), ActionError> {
+/// Writes the shell's functions down, for the shell of a resumed run. Those of FAI's that are not
+/// ours any more.
+fn keep_functions(work: &mut Work<'_>) -> Result<Vec<String>, ActionError> {
     let request = ShellRequest::Eval { script: "declare -f".to_owned(), dir: "/".to_owned() };
     // Not through `shell`: the text of functions is no output of the run's.
     let functions = work.host.shell(&request, &mut |_, _| {})?.stdout;
     work.host.write(&work.settings.functions(), functions.as_bytes(), 0o600)?;
-    Ok(())
+    Ok(redefined(&functions))
 }
 
 fn tell_status(work: &mut Work<'_>, name: &str, status: i32) {

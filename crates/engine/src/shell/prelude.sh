@@ -54,6 +54,13 @@ die() {
     _hostwright_stop 999 "$*"
 }
 
+# _hostwright_own [TASK]: marks a function of ours. One that a space defines anew lacks the mark, and
+# the engine calls it in place of its own work. The work of TASK only the engine can do.
+_hostwright_own() {
+    [ -n "${1-}" ] || return 0
+    die "task_$1 is the work of the engine, in its own turn: a space may define it anew, not call it"
+}
+
 # skiptask TASK...: the engine leaves these tasks out.
 skiptask() {
     local task
@@ -67,6 +74,74 @@ skiptask() {
 sendmon() {
     echo "$*" >> "$LOGDIR/fai-monitor.log"
 }
+
+# call_hook TASK: runs the hooks of a task as the engine does.
+call_hook() {
+    _hostwright_own
+    local class file status
+    for class in $classes; do
+        for file in "$FAI/hooks/$1.$class.sh" "$FAI/hooks/$1.$class"; do
+            [ -f "$file" ] || continue
+            if [ ! -x "$file" ]; then
+                echo "WARNING: Skipping $file because it's not executable."
+                continue
+            fi
+            status=0
+            if [[ $file == *.sh ]]; then
+                echo "Source hook: ${file##*/}"
+                # shellcheck disable=SC1090 # the name is only known now
+                . "$file" || status=$?
+            else
+                echo "Calling hook: ${file##*/}"
+                "$file" ${debug:+-d} || status=$?
+            fi
+            check_status "${file##*/}" "$status"
+        done
+    done
+}
+
+# task TASK: runs a task that the space made up, with its hooks, unless it is to be skipped.
+task() {
+    _hostwright_own
+    local name=$1
+    shift
+    echo 0 > "$LOGDIR/task_local_error"
+    [ -f "$LOGDIR/skip.$name" ] || call_hook "$name"
+    if [ -f "$LOGDIR/skip.$name" ]; then
+        rm "$LOGDIR/skip.$name"
+        sendmon "TASKSKIP $name"
+        return 0
+    fi
+    echo "Calling task_$name"
+    sendmon "TASKBEGIN $name"
+    "task_$name" "$@"
+    sendmon "TASKEND $name $(_hostwright_number "$LOGDIR/task_local_error")"
+}
+
+# The tasks that FAI knows. Some of them are the same as a call of a tool.
+task_confdir() { _hostwright_own confdir; }
+task_setup() { _hostwright_own setup; }
+task_defclass() { _hostwright_own defclass; }
+task_defvar() { _hostwright_own defvar; }
+task_action() { _hostwright_own action; }
+task_install() { _hostwright_own install; }
+task_dirinstall() { _hostwright_own dirinstall; }
+task_softupdate() { _hostwright_own softupdate; }
+task_sysinfo() { _hostwright_own sysinfo; }
+task_inventory() { _hostwright_own inventory; }
+task_partition() { _hostwright_own partition; }
+task_mountdisks() { _hostwright_own; mount2dir "$FAI_ROOT" "$LOGDIR/fstab"; }
+task_extrbase() { _hostwright_own extrbase; }
+task_debconf() { _hostwright_own; fai-debconf "$FAI/debconf"; }
+task_repository() { _hostwright_own repository; }
+task_updatebase() { _hostwright_own; updatebase; }
+task_instsoft() { _hostwright_own; install_packages; }
+task_configure() { _hostwright_own; fai-do-scripts "$FAI/scripts" || task_error 420; }
+task_tests() { _hostwright_own; fai-do-scripts "$FAI/tests"; }
+task_finish() { _hostwright_own finish; }
+task_chboot() { _hostwright_own chboot; }
+task_savelog() { _hostwright_own savelog; }
+task_faiend() { _hostwright_own faiend; }
 
 # --- where we are ------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ use hostwright_model::event::EventBody;
 use hostwright_model::existing::ExistingStorage;
 use hostwright_model::facts::{Disk, Dmi, FACTS_VERSION, Facts, Firmware, Nic};
 use hostwright_model::fault::{Fault, FaultKind};
+use hostwright_model::overrides::Overrides;
 use hostwright_model::plan::{Discovered, Inputs, Plan, Rules, TargetProfile};
 use hostwright_plan::{ConfigSpace, ConfigTree, check_plan, parse, resolve};
 use std::collections::BTreeMap;
@@ -105,6 +106,7 @@ pub fn inputs(hostname: &str, target: TargetProfile) -> Inputs {
         skips: vec![],
         rules: Rules::default(),
         discovered: Discovered::default(),
+        overrides: Overrides::default(),
     }
 }
 

@@ -258,6 +258,7 @@ fn own_shell_text(host: &mut SimHost, classes: &str) {
     let none = Effect { status: 1, ..Effect::default() };
     host.script("cfclasses=", sets([("classes", classes), ("cfclasses", "set")]));
     host.script("declare -f", Effect::prints("f () { :; }"));
+    host.script("compgen -A function", Effect::default());
     host.script("fcopy -BM ", none.clone());
     host.script("fcopy -M ", none.clone());
     host.script("fcopy -SBM ", none);

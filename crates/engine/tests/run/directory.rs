@@ -14,14 +14,14 @@ use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
 
-struct Bench {
-    dir: TempDir,
-    settings: Settings,
-    events: Vec<EventBody>,
+pub struct Bench {
+    pub dir: TempDir,
+    pub settings: Settings,
+    pub events: Vec<EventBody>,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let space = dir.path().join("space");
         for (name, text) in FILES {
@@ -34,12 +34,12 @@ impl Bench {
         Self { dir, settings, events: Vec::new() }
     }
 
-    fn run(&mut self) -> Result<Report, Box<Fault>> {
+    pub fn run(&mut self) -> Result<Report, Box<Fault>> {
         let mut planner = SpacePlanner::read(&self.dir.path().join("space"));
         self.run_with(&mut planner)
     }
 
-    fn run_with(&mut self, planner: &mut dyn Planner) -> Result<Report, Box<Fault>> {
+    pub fn run_with(&mut self, planner: &mut dyn Planner) -> Result<Report, Box<Fault>> {
         let (mut host, mut images) = (RealHost::default(), NoImages);
         let inputs = inputs("demohost", TargetProfile::Directory);
         let mut session =
@@ -48,16 +48,16 @@ impl Bench {
         run(&mut session, planner, &mut |event| events.push(event))
     }
 
-    fn log(&self, name: &str) -> String {
+    pub fn log(&self, name: &str) -> String {
         fs::read_to_string(self.dir.path().join("log").join(name)).unwrap_or_default()
     }
 
-    fn target(&self, name: &str) -> String {
+    pub fn target(&self, name: &str) -> String {
         fs::read_to_string(self.dir.path().join("target").join(name)).unwrap_or_default()
     }
 }
 
-fn write(space: &Path, name: &str, text: &str) {
+pub fn write(space: &Path, name: &str, text: &str) {
     let path = space.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, text).unwrap();

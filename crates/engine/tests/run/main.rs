@@ -8,3 +8,4 @@ mod bench;
 mod crash;
 mod directory;
 mod loop_disk;
+mod overrides;

@@ -116,9 +116,15 @@ impl Auditor<'_> {
         }
     }
 
+    /// True if a task is left to user code, which is trusted to know what it does.
     fn is_skipped(&self, phase: Phase) -> bool {
-        let whole = [Phase::Install, Phase::Dirinstall];
-        self.inputs.skips.iter().any(|skip| skip.phase == phase || whole.contains(&skip.phase))
+        let whole = [Phase::Action, Phase::Install, Phase::Dirinstall];
+        let counts = |of: Phase| of == phase || whole.contains(&of);
+        let replaced = |name: &String| {
+            name.strip_prefix("task_").and_then(|task| task.parse().ok()).is_some_and(counts)
+        };
+        self.inputs.skips.iter().any(|skip| counts(skip.phase))
+            || self.inputs.overrides.functions.keys().any(replaced)
     }
 
     fn step(&mut self, phase: Phase, step: &Step) {
@@ -130,7 +136,8 @@ impl Auditor<'_> {
             self.demand(has_disks, "plan-writes-disk", id, "the target has no disks");
             self.demand_image_at_hand(id);
         }
-        if let (Action::Hook { .. }, true) = (&step.action, phase >= Phase::Partition) {
+        let runs_hooks = matches!(step.action, Action::Hook { .. } | Action::Function { .. });
+        if runs_hooks && phase >= Phase::Partition {
             self.demand_image_at_hand(id);
         }
         if phase >= Phase::Extrbase && writes_target(&step.action) {
@@ -175,6 +182,11 @@ impl Auditor<'_> {
             Action::Format { volume } => self.format(id, volume),
             Action::StorageFiles { .. } => self.state.has_storage_files = true,
             Action::Mount { volume } => self.mount(id, volume),
+            Action::MountFstab => {
+                let trusted = self.is_skipped(Phase::Partition);
+                self.demand(trusted, "plan-no-fstab", id, "no step wrote fstab");
+                self.state.mounted.push("/".to_owned());
+            }
             Action::SwapOn { device } => {
                 let is_swap = self.state.formatted.get(device).is_some_and(|kind| kind == "swap");
                 self.demand(is_swap, "plan-no-swap", id, format!("{device} is no swap area"));
@@ -208,6 +220,7 @@ impl Auditor<'_> {
             | Action::Personalise { .. } => self.demand_base(id),
             Action::UnmountTarget => self.state.is_unmounted = true,
             Action::Hook { .. }
+            | Action::Function { .. }
             | Action::Subroutines { .. }
             | Action::ClassScript { .. }
             | Action::SourceVars { .. }
@@ -325,6 +338,7 @@ fn is_user_code(action: &Action) -> bool {
     matches!(
         action,
         Action::Hook { .. }
+            | Action::Function { .. }
             | Action::Subroutines { .. }
             | Action::ClassScript { .. }
             | Action::SourceVars { .. }
@@ -346,6 +360,7 @@ fn touches_disks(action: &Action) -> bool {
             | Action::LogicalVolume { .. }
             | Action::Format { .. }
             | Action::Mount { .. }
+            | Action::MountFstab
             | Action::SwapOn { .. }
     )
 }
@@ -353,6 +368,10 @@ fn touches_disks(action: &Action) -> bool {
 fn writes_target(action: &Action) -> bool {
     !matches!(
         action,
-        Action::Hook { .. } | Action::UnmountTarget | Action::Finish | Action::SaveLogs
+        Action::Hook { .. }
+            | Action::Function { .. }
+            | Action::UnmountTarget
+            | Action::Finish
+            | Action::SaveLogs
     )
 }

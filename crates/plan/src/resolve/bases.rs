@@ -18,6 +18,10 @@ impl Planner<'_> {
     pub(super) fn plan_base(&mut self, vars: &Vars) -> Result<(), Vec<Diagnostic>> {
         self.refuse_foreign_vars(vars)?;
         self.hooks(Phase::Extrbase);
+        if !self.does(Phase::Extrbase) {
+            self.body(Phase::Extrbase, Vec::new(), false);
+            return Ok(());
+        }
         let base = match self.space.base_file_of(&self.classes) {
             Some((class, path)) => {
                 let why = Why::line(path.clone(), 0, Some(class.as_str()));

@@ -5,15 +5,18 @@ use crate::finding::Finding;
 use crate::resolve::skips::Skipped;
 use crate::storage::{self, StorageFacts};
 use hostwright_model::diagnostic::Diagnostic;
-use hostwright_model::facts::Disk;
+use hostwright_model::facts::{Disk, Facts};
 use hostwright_model::phase::Phase;
-use hostwright_model::plan::{Action, Stage, Step, Why};
+use hostwright_model::plan::{Action, Step, Why};
 use hostwright_model::storage::{StorageLayout, Volume};
 
 impl Planner<'_> {
     /// The layout for these classes and this machine; `None` where no disk is written to.
     pub(super) fn layout(&self) -> Result<Option<StorageLayout>, Vec<Diagnostic>> {
-        if !self.inputs.target.has_disks() || self.skipped(Phase::Partition) == Skipped::Whole {
+        if !self.inputs.target.has_disks()
+            || self.skipped(Phase::Partition) == Skipped::Whole
+            || self.own_task(Phase::Partition).is_some()
+        {
             return Ok(None);
         }
         let Some((_, file)) = self.space.disk_config_of(&self.classes) else {
@@ -26,45 +29,60 @@ impl Planner<'_> {
         if let Some(no_root) = storage::check_root(&file.config) {
             return Err(vec![no_root]);
         }
-        let facts = StorageFacts::from(&self.inputs.facts);
-        storage::layout(&file.config, &facts).map(Some)
+        storage::layout(&file.config, &self.storage_facts()?).map(Some)
+    }
+
+    /// The machine with those disks, in that order, that user code has put into `disklist`.
+    fn storage_facts(&self) -> Result<StorageFacts, Vec<Diagnostic>> {
+        let facts = &self.inputs.facts;
+        let Some(list) = &self.inputs.overrides.disk_list else {
+            return Ok(StorageFacts::from(facts));
+        };
+        let names = list.value.split_whitespace();
+        let names = names.map(|name| name.strip_prefix("/dev/").unwrap_or(name));
+        let mut disks = Vec::new();
+        for name in names {
+            let Some(disk) = facts.disks.iter().find(|disk| disk.name == name) else {
+                let known: Vec<&str> = facts.disks.iter().map(|disk| disk.name.as_str()).collect();
+                let message = format!("disklist names '{name}', which is no disk of this machine");
+                let cure = format!("the disks are: {}", known.join(", "));
+                let finding = Finding::error("unknown-disk", message, cure);
+                return Err(vec![self.space.at_variable(finding, "disklist", list)]);
+            };
+            disks.push(Disk { removable: false, ..disk.clone() });
+        }
+        Ok(StorageFacts::from(&Facts { disks, ..facts.clone() }))
     }
 
     /// The phases install, partition and mountdisks. `preparation` has to be done before anything
     /// can be lost.
-    pub(super) fn plan_disks(
-        &mut self,
-        layout: Option<&StorageLayout>,
-        preparation: Vec<Step>,
-    ) -> Result<(), Vec<Diagnostic>> {
+    pub(super) fn plan_disks(&mut self, layout: Option<&StorageLayout>, preparation: Vec<Step>) {
         self.hooks(Phase::Install);
-        let mut steps = preparation;
-        steps.extend(layout.map(|layout| self.confirm(layout)));
-        self.body(Phase::Install, steps, false);
+        self.body(Phase::Install, preparation, false);
         self.hooks(Phase::Partition);
-        if let Some(layout) = layout {
-            self.body(Phase::Partition, partition_steps(layout), false);
-        }
+        // Behind the hooks, which may choose other disks.
+        let steps = layout.map(|layout| {
+            let mut steps = vec![self.confirm(layout)];
+            steps.extend(partition_steps(layout));
+            steps
+        });
+        self.body(Phase::Partition, steps.unwrap_or_default(), false);
         self.hooks(Phase::Mountdisks);
-        match layout {
-            _ if self.skipped(Phase::Mountdisks) > Skipped::No => {}
-            Some(layout) if self.skipped(Phase::Partition) == Skipped::No => {
-                let (phase, steps) = (Phase::Mountdisks, mount_steps(layout));
-                self.stages.push(Stage { phase, steps, barrier: false });
-            }
-            _ => return Err(self.mounts_without_partitions()),
-        }
-        Ok(())
+        let steps = match layout {
+            Some(layout) if self.does(Phase::Partition) => mount_steps(layout),
+            _ => vec![self.mount_fstab()],
+        };
+        self.body(Phase::Mountdisks, steps, false);
     }
 
-    /// Who skips `partition` knows what is on the disks, and has to mount it.
-    fn mounts_without_partitions(&self) -> Vec<Diagnostic> {
+    /// Who partitions in FAI's place says in `fstab` of the log directory what is to be mounted.
+    fn mount_fstab(&self) -> Step {
         let skip = self.inputs.skips.iter().find(|skip| skip.phase == Phase::Partition);
-        let by = skip.map_or("hooks", |skip| skip.by.as_str());
-        let message = format!("{by} skips partition, so nothing is known that could be mounted");
-        let cure = "let the same hook mount the file systems below $target and skip mountdisks";
-        let finding = Finding::error("mounts-without-partitions", message, cure);
-        vec![finding.at_file(&by.replacen("hook/", "hooks/", 1))]
+        let why = match skip {
+            Some(skip) => format!("{} skips partition", skip.by),
+            None => "the space partitions by itself".to_owned(),
+        };
+        step("mount/fstab", Action::MountFstab, Why::because(why))
     }
 
     fn confirm(&self, layout: &StorageLayout) -> Step {

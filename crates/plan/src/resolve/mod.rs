@@ -8,6 +8,7 @@
 mod bases;
 mod disks;
 mod image;
+mod overrides;
 mod skips;
 mod software;
 
@@ -36,6 +37,7 @@ pub fn resolve(space: &ConfigSpace, inputs: &Inputs) -> Result<Plan, Vec<Diagnos
     let early = classes::provisional(inputs);
     let mut planner = Planner { space, inputs, classes: early, stages: Vec::new() };
     planner.refuse_broken_files()?;
+    planner.refuse_own_engine()?;
     let open = planner.plan_classes();
     let Some(classes) = &inputs.classes else { return Ok(planner.finish(None, open)) };
     planner.classes = classes.clone();
@@ -99,12 +101,13 @@ impl Planner<'_> {
     /// Everything up to the classes.
     fn plan_classes(&mut self) -> Vec<String> {
         self.hooks(Phase::Confdir);
+        self.body(Phase::Confdir, Vec::new(), false);
         self.hooks(Phase::Setup);
-        if let Some(path) = &self.space.subroutines {
+        let subroutines = self.space.subroutines.iter().map(|path| {
             let why = Why::line(path.clone(), 0, None);
-            let step = step("subroutines", Action::Subroutines { path: path.clone() }, why);
-            self.body(Phase::Setup, vec![step], true);
-        }
+            step("subroutines", Action::Subroutines { path: path.clone() }, why)
+        });
+        self.body(Phase::Setup, subroutines.collect(), true);
         self.hooks(Phase::Defclass);
         let scripts = self.space.class_scripts.iter().filter(|_| self.inputs.run_class_scripts);
         let steps = scripts.map(|script| {
@@ -139,22 +142,24 @@ impl Planner<'_> {
         layout: Option<&StorageLayout>,
     ) -> Result<(), Vec<Diagnostic>> {
         self.hooks(Phase::Action);
+        self.body(Phase::Action, Vec::new(), false);
         match &self.inputs.target {
             TargetProfile::Directory => {
                 self.hooks(Phase::Dirinstall);
+                self.body(Phase::Dirinstall, Vec::new(), false);
                 self.plan_base(vars)?;
                 self.plan_software(vars)?;
                 self.plan_scripts();
             }
             TargetProfile::DisksClassic => {
-                self.plan_disks(layout, Vec::new())?;
+                self.plan_disks(layout, Vec::new());
                 self.plan_base(vars)?;
                 self.plan_software(vars)?;
                 self.plan_scripts();
             }
             TargetProfile::DisksImage { image } => {
                 self.refuse_missing_classes(image)?;
-                self.plan_disks(layout, vec![image::fetch(image)])?;
+                self.plan_disks(layout, vec![image::fetch(image)]);
                 self.plan_image(image, vars);
                 self.plan_loader_scripts();
             }
@@ -172,6 +177,7 @@ impl Planner<'_> {
         self.fixed(Phase::Finish, "finish", Action::Finish);
         if self.inputs.target.has_disks() {
             self.hooks(Phase::Chboot);
+            self.body(Phase::Chboot, Vec::new(), false);
         }
         self.hooks(Phase::Savelog);
         self.fixed(Phase::Savelog, "save-logs", Action::SaveLogs);
@@ -185,7 +191,10 @@ impl Planner<'_> {
             return;
         }
         let hooks = self.space.hooks_of(phase, &self.classes);
-        let steps: Vec<Step> = hooks.into_iter().map(hook_step).collect();
+        let steps: Vec<Step> = match self.own_call_hook(phase) {
+            Some(own) => vec![own],
+            None => hooks.into_iter().map(hook_step).collect(),
+        };
         if !steps.is_empty() {
             self.stages.push(Stage { phase, steps, barrier: true });
         }
@@ -193,9 +202,21 @@ impl Planner<'_> {
 
     /// The steps of a task itself.
     fn body(&mut self, phase: Phase, steps: Vec<Step>, barrier: bool) {
-        if self.skipped(phase) == Skipped::No && !steps.is_empty() {
+        if self.skipped(phase) > Skipped::No {
+            return;
+        }
+        let (steps, barrier) = match self.own_task(phase) {
+            Some(own) => (vec![own], true),
+            None => (steps, barrier),
+        };
+        if !steps.is_empty() {
             self.stages.push(Stage { phase, steps, barrier });
         }
+    }
+
+    /// True if Hostwright itself does the work of a task: it is neither skipped nor replaced.
+    fn does(&self, phase: Phase) -> bool {
+        self.skipped(phase) == Skipped::No && self.own_task(phase).is_none()
     }
 
     /// A task of one step that Hostwright does by itself.
@@ -207,7 +228,11 @@ impl Planner<'_> {
     /// User code whose answer is wanted. Where nothing answers, the empty stage makes the engine ask
     /// the planner again with the answer that is there without any code.
     fn question(&mut self, phase: Phase, steps: Vec<Step>, is_open: bool) {
-        let steps = if self.skipped(phase) == Skipped::No { steps } else { Vec::new() };
+        let steps = match self.own_task(phase) {
+            _ if self.skipped(phase) > Skipped::No => Vec::new(),
+            Some(own) => vec![own],
+            None => steps,
+        };
         if is_open || !steps.is_empty() {
             self.stages.push(Stage { phase, steps, barrier: true });
         }

@@ -22,14 +22,21 @@ pub(super) enum Skipped {
 
 impl Planner<'_> {
     pub(super) fn skipped(&self, phase: Phase) -> Skipped {
-        let own = skipped_itself(self.inputs, phase);
-        let action =
-            if self.inputs.target.has_disks() { Phase::Install } else { Phase::Dirinstall };
-        let is_inside = (Phase::Partition..=Phase::Savelog).contains(&phase);
-        if is_inside && skipped_itself(self.inputs, action) > Skipped::No {
+        let around = [
+            (Phase::Action, Phase::Install..=Phase::Savelog),
+            (self.action_phase(), Phase::Partition..=Phase::Savelog),
+        ];
+        let is_left_out =
+            |task| skipped_itself(self.inputs, task) > Skipped::No || self.own_task(task).is_some();
+        if around.into_iter().any(|(task, inside)| inside.contains(&phase) && is_left_out(task)) {
             return Skipped::Whole;
         }
-        own
+        skipped_itself(self.inputs, phase)
+    }
+
+    /// FAI's task around all tasks of the action.
+    pub(super) fn action_phase(&self) -> Phase {
+        if self.inputs.target.has_disks() { Phase::Install } else { Phase::Dirinstall }
     }
 }
 
@@ -40,21 +47,27 @@ fn skipped_itself(inputs: &Inputs, phase: Phase) -> Skipped {
 
 /// What a skip of `phase` by the step `by` comes to.
 fn effect(by: &StepId, phase: Phase) -> Skipped {
+    let is_hook = ["hook/", "call_hook/"].iter().any(|kind| by.as_str().starts_with(kind));
+    match said_in(by) {
+        Some(said_in) if said_in > phase => Skipped::No,
+        Some(said_in) if said_in == phase && is_hook => Skipped::Body,
+        Some(said_in) if said_in == phase => Skipped::No,
+        _ => Skipped::Whole,
+    }
+}
+
+/// The task that a step of user code belongs to; `None` for what comes from outside the run.
+pub(super) fn said_in(by: &StepId) -> Option<Phase> {
     let (kind, rest) = by.as_str().split_once('/').unwrap_or((by.as_str(), ""));
-    let said_in = match kind {
+    match kind {
         "hook" => rest.split('.').next().and_then(|task| task.parse().ok()),
+        "call_hook" | "task" => rest.parse().ok(),
         "subroutines" => Some(Phase::Setup),
         "class" => Some(Phase::Defclass),
         "var" => Some(Phase::Defvar),
         "script" => Some(Phase::Configure),
         "test" => Some(Phase::Tests),
         _ => None,
-    };
-    match said_in {
-        Some(said_in) if said_in > phase => Skipped::No,
-        Some(said_in) if said_in == phase && kind == "hook" => Skipped::Body,
-        Some(said_in) if said_in == phase => Skipped::No,
-        _ => Skipped::Whole,
     }
 }
 
@@ -73,6 +86,9 @@ mod tests {
             ("script/A/10-x", Phase::Configure, Skipped::No),
             ("script/A/10-x", Phase::Tests, Skipped::Whole),
             ("operator", Phase::Tests, Skipped::Whole),
+            ("call_hook/tests", Phase::Tests, Skipped::Body),
+            ("task/configure", Phase::Configure, Skipped::No),
+            ("task/configure", Phase::Tests, Skipped::Whole),
         ] {
             assert_eq!(effect(&by.into(), phase), expected, "{phase} by {by}");
         }

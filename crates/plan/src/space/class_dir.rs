@@ -22,6 +22,7 @@ impl Reader {
         } else if let Some(class) = name.strip_suffix(".var") {
             let (vars, found) = VarFile::parse(path, &file.text());
             self.found.extend(found);
+            self.functions(path, &file.text());
             if let Some(class) = self.class(path, class) {
                 self.space.var_files.insert(class, vars);
             }

@@ -3,7 +3,7 @@
 use super::Hook;
 use super::read::Reader;
 use super::runnable::{self, Use};
-use crate::finding::Finding;
+use crate::finding::{Finding, Line};
 use crate::tree::TreeFile;
 use hostwright_model::phase::Phase;
 
@@ -23,7 +23,7 @@ impl Reader {
     pub(super) fn hook(&mut self, path: &str, name: &str, file: &TreeFile) {
         if name == "subroutines" {
             self.space.subroutines = Some(path.to_owned());
-            return;
+            return self.functions(path, &file.text());
         }
         let Some((task, class)) = name.split_once('.') else {
             return self.hook_without_class(path, name, file);
@@ -44,7 +44,19 @@ impl Reader {
         self.found.extend(runnable::findings(path, file, usage));
         if file.executable {
             let sourced = usage == Use::Sourced;
+            if sourced {
+                self.functions(path, &file.text());
+            }
             self.space.hooks.push(Hook { path: path.to_owned(), phase, class, sourced });
+        }
+    }
+
+    /// Notes where a sourced file defines functions of FAI's.
+    pub(super) fn functions(&mut self, path: &str, text: &str) {
+        for line in Line::all(path, text) {
+            if let Some(name) = defined_function(line.text) {
+                self.space.functions.insert((path.to_owned(), name.to_owned()), line.number);
+            }
         }
     }
 
@@ -89,6 +101,20 @@ pub(crate) fn is_task(name: &str) -> bool {
     name.parse::<Phase>().is_ok() || OTHER_TASKS.contains(&name)
 }
 
+/// The function of FAI's that a line of shell text begins to define.
+fn defined_function(line: &str) -> Option<&str> {
+    let line = line.trim_start();
+    let (rest, keyword) = match line.strip_prefix("function ") {
+        Some(rest) => (rest.trim_start(), true),
+        None => (line, false),
+    };
+    let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
+    let (name, rest) = rest.split_at(end);
+    let is_definition = keyword || rest.trim_start().starts_with("()");
+    let is_task = name.strip_prefix("task_").is_some_and(|task| task.parse::<Phase>().is_ok());
+    (is_definition && (is_task || matches!(name, "task" | "call_hook"))).then_some(name)
+}
+
 /// The task that was probably meant.
 pub(crate) fn nearest_task(task: &str) -> Option<&'static str> {
     let former = FORMER_TASKS.iter().find(|(name, _)| *name == task);
@@ -115,6 +141,20 @@ pub(crate) fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn definitions_of_functions_of_fai_are_found() {
+        for (line, expected) in [
+            ("task_partition() {", Some("task_partition")),
+            ("  function task_tests", Some("task_tests")),
+            ("call_hook () { :; }", Some("call_hook")),
+            ("task_partition", None),
+            ("task_other() {", None),
+            ("helper() {", None),
+        ] {
+            assert_eq!(defined_function(line), expected, "{line}");
+        }
+    }
 
     #[test]
     fn misspelt_tasks_have_a_nearest_task() {

@@ -49,6 +49,8 @@ pub struct ConfigSpace {
     pub var_files: BTreeMap<ClassName, VarFile>,
     /// `hooks/subroutines`, where there is one.
     pub subroutines: Option<String>,
+    /// Lines that define FAI's functions anew in files that are sourced, by file and function.
+    pub functions: BTreeMap<(String, String), u32>,
     /// Hooks, sourced ones before executed ones of the same task and class.
     pub hooks: Vec<Hook>,
     /// Scripts of `configure`, in the order in which they run.

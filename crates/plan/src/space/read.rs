@@ -69,6 +69,7 @@ fn empty(tree: &ConfigTree) -> ConfigSpace {
         host_classes: BTreeMap::new(),
         var_files: BTreeMap::new(),
         subroutines: None,
+        functions: BTreeMap::new(),
         hooks: Vec::new(),
         scripts: BTreeMap::new(),
         tests: BTreeMap::new(),

@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "the crate is pure, its tests read fixtures")]
 
 use hostwright_model::facts::Facts;
+use hostwright_model::overrides::Overrides;
 use hostwright_model::plan::{Discovered, Inputs, Rules, TargetProfile};
 use hostwright_model::vars::Vars;
 use hostwright_plan::{ConfigTree, TreeFile};
@@ -92,6 +93,7 @@ pub fn inputs(
         skips: Vec::new(),
         rules: Rules::default(),
         discovered: Discovered::default(),
+        overrides: Overrides::default(),
     }
 }
 
