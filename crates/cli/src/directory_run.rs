@@ -8,6 +8,7 @@ use hostwright_host::Host as _;
 use hostwright_host::real::RealHost;
 use hostwright_model::class::{ClassList, ClassName};
 use hostwright_model::event::{Event, EventBody};
+use hostwright_model::existing::ExistingStorage;
 use hostwright_model::facts::Firmware;
 use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::ids::Digest;
@@ -91,6 +92,8 @@ impl DirectoryRun {
         let mut host = RealHost::default();
         let mut facts = host.facts()?;
         facts.firmware = self.firmware;
+        // What is on the disks of the machine that builds is no concern of a directory.
+        facts.storage = ExistingStorage::default();
         let inputs = Inputs {
             facts,
             hostname: self.hostname.clone(),

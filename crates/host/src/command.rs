@@ -46,6 +46,7 @@ tools! {
     DpkgStatoverride = "dpkg-statoverride" in "dpkg",
     Fsck = "fsck" in "util-linux",
     Lvcreate = "lvcreate" in "lvm2",
+    Lvs = "lvs" in "lvm2",
     Mkfs = "mkfs" in "util-linux",
     Mksquashfs = "mksquashfs" in "squashfs-tools",
     Mkswap = "mkswap" in "util-linux",
@@ -53,6 +54,7 @@ tools! {
     Modprobe = "modprobe" in "kmod",
     Partx = "partx" in "util-linux",
     Pvcreate = "pvcreate" in "lvm2",
+    Pvs = "pvs" in "lvm2",
     Sed = "sed" in "sed",
     Sfdisk = "sfdisk" in "fdisk",
     SshKeygen = "ssh-keygen" in "openssh-client",
@@ -64,6 +66,7 @@ tools! {
     Udevadm = "udevadm" in "udev",
     Vgchange = "vgchange" in "lvm2",
     Vgcreate = "vgcreate" in "lvm2",
+    Vgs = "vgs" in "lvm2",
     Wipefs = "wipefs" in "util-linux",
 }
 

@@ -23,6 +23,19 @@ pub struct ExistingStorage {
     pub signatures: Vec<ExistingSignature>,
     /// Devices that are mounted or used as swap in the system that looks.
     pub in_use: Vec<DeviceUse>,
+    /// What could not be looked at. It may hold anything.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<Unread>,
+}
+
+/// Something that the probes could not look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Unread {
+    /// A device node, or what is missing in words: `volume groups`.
+    pub what: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// A partition table.

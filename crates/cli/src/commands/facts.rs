@@ -4,6 +4,7 @@ use crate::faults::Failure;
 use crate::render::{json, table};
 use hostwright_host::Host as _;
 use hostwright_host::real::{RealHost, RealOptions};
+use hostwright_model::existing::ExistingStorage;
 use hostwright_model::facts::{Facts, Firmware};
 use hostwright_model::size::ByteSize;
 use std::process::ExitCode;
@@ -50,6 +51,7 @@ fn print(facts: &Facts) {
         })
         .collect();
     table::print(["DISK", "SIZE", "MODEL", "SERIAL", "HOLDS"], &disks);
+    print_storage(&facts.storage);
     println!();
     let nics: Vec<_> = facts
         .nics
@@ -61,4 +63,51 @@ fn print(facts: &Facts) {
         })
         .collect();
     table::print(["INTERFACE", "INSTALLED AS", "MAC", "LINK", "ADDRESSES"], &nics);
+}
+
+/// Everything on the disks that is not nothing: partitions, arrays, groups, file systems.
+fn print_storage(storage: &ExistingStorage) {
+    let holds = |device: &str| {
+        let found = storage.signatures.iter().filter(|signature| signature.device == device);
+        let words: Vec<String> = found
+            .map(|found| match &found.label {
+                Some(label) => format!("{} '{label}'", found.kind),
+                None => found.kind.clone(),
+            })
+            .collect();
+        words.join(" ")
+    };
+    let mut rows: Vec<[String; 4]> = Vec::new();
+    let mut add = |device: &str, size_bytes: u64, what: String| {
+        let size = ByteSize(size_bytes).rounded();
+        rows.push([device.to_owned(), size, what, holds(device)]);
+    };
+    for table in &storage.tables {
+        for partition in &table.partitions {
+            let name = partition.name.as_ref().map(|name| format!(" '{name}'")).unwrap_or_default();
+            let what = format!("{} partition {}{name}", table.kind, partition.number);
+            add(&partition.device, partition.size_bytes, what);
+        }
+    }
+    for array in &storage.arrays {
+        let level = array.level.map_or("array", |level| level.name());
+        let what = format!("{level} of {}", array.members.join(" "));
+        let device = array.device.as_deref().unwrap_or("(stopped)");
+        add(device, array.size_bytes.unwrap_or_default(), what);
+    }
+    for group in &storage.groups {
+        let partial = if group.is_partial { ", a disk is missing" } else { "" };
+        let what = format!("volume group of {}{partial}", group.physical_volumes.join(" "));
+        add(&group.name, group.size_bytes, what);
+        for volume in &group.logical_volumes {
+            add(&volume.device, volume.size_bytes, "logical volume".to_owned());
+        }
+    }
+    if !rows.is_empty() {
+        println!();
+        table::print(["DEVICE", "SIZE", "IS", "HOLDS"], &rows);
+    }
+    for unread in &storage.unread {
+        println!("not looked at: {}: {}", unread.what, unread.reason);
+    }
 }

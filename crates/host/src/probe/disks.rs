@@ -1,18 +1,19 @@
 //! Whole disks, from /sys/block.
 
-use super::{Probe, signatures};
+use super::{Probe, links, signatures};
 use hostwright_model::facts::Disk;
 use std::fs;
 
 /// Sysfs counts in these whatever the disk's own sectors are.
-const SYSFS_SECTOR_BYTES: u64 = 512;
+pub(super) const SYSFS_SECTOR_BYTES: u64 = 512;
 /// Where the serial number begins in SCSI's page of it (SPC-4, 7.8.15): behind page code and length.
 const VPD_HEADER_BYTES: usize = 4;
 
 /// Every disk that an installation may use, in the byte order of the names.
 pub(super) fn read(probe: &Probe) -> Vec<Disk> {
     let names = probe.names("sys/block").into_iter().filter(|name| is_disk(name));
-    names.filter_map(|name| disk(probe, name)).collect()
+    let disks = names.filter_map(|name| disk(probe, name));
+    disks.map(|disk| Disk { links: links::of(probe, &disk), ..disk }).collect()
 }
 
 /// True for the names that fai-disk-info lists: real disks, never loop devices, RAM disks, optical

@@ -5,11 +5,12 @@
 
 mod addresses;
 mod disks;
+mod links;
 mod nics;
 mod signatures;
+mod storage;
 
 use crate::{Command, DeviceIds, HostError, Output, Tool};
-use hostwright_model::existing::ExistingStorage;
 use hostwright_model::facts::{Dmi, FACTS_VERSION, Facts, Firmware};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,12 +30,18 @@ impl Probe {
         Self { root: root.into() }
     }
 
-    /// Everything. `run` is asked for udevadm(8), and only on the running machine.
+    /// Everything. `run` is asked for udevadm(8), blkid(8) and LVM's reports, and only on the
+    /// running machine.
     pub fn facts(&self, run: RunTool<'_>) -> Result<Facts, HostError> {
         let efi = self.path("sys/firmware/efi").is_dir();
-        let nics = match self.is_live() {
-            true => nics::read(self, &addresses::by_interface()?, Some(run)),
-            false => nics::read(self, &[], None),
+        let disks = disks::read(self);
+        let (nics, storage) = match self.is_live() {
+            true => {
+                let addresses = addresses::by_interface()?;
+                let nics = nics::read(self, &addresses, Some(&mut *run))?;
+                (nics, storage::read(self, &disks, Some(run)))
+            }
+            false => (nics::read(self, &[], None)?, storage::read(self, &disks, None)),
         };
         Ok(Facts {
             version: FACTS_VERSION,
@@ -42,10 +49,10 @@ impl Probe {
             architecture: self.architecture()?,
             memory_bytes: self.memory_bytes()?,
             cpus: self.cpus()?,
-            disks: disks::read(self),
-            nics: nics?,
+            disks,
+            nics,
             dmi: self.dmi(),
-            storage: ExistingStorage::default(),
+            storage,
             kernel: self.required("proc/sys/kernel/osrelease", "the kernel's release")?,
         })
     }
