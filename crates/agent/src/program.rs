@@ -2,9 +2,9 @@
 
 use crate::planner::SpacePackages;
 use crate::{modprobe, session, supervisor};
-use hostwright_engine::tools;
+use hostwright_engine::{FAT_STAGE, tools};
 use hostwright_host::boot::process::{self, Power};
-use hostwright_host::real::RealHost;
+use hostwright_host::real::{RealHost, RealOptions};
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -51,11 +51,13 @@ pub fn run(name: &str, args: &[String]) -> ExitCode {
 pub fn run_tool(name: &str, args: &[String]) -> ExitCode {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     let env = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
+    let fat_stage_dir = std::env::var(FAT_STAGE).ok();
+    let mut host = RealHost::new(RealOptions { fat_stage_dir, ..RealOptions::default() });
     let dir = std::env::current_dir().map(|dir| text(dir.into_os_string()));
     let mut session = tools::Session {
         env,
         dir: dir.unwrap_or_else(|_| "/".to_owned()),
-        host: &mut RealHost::default(),
+        host: &mut host,
         packages: &SpacePackages,
         out: &mut std::io::stdout(),
         err: &mut std::io::stderr(),

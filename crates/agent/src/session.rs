@@ -23,7 +23,7 @@ use hostwright_host::{Command, Host, HostError, Tool};
 use hostwright_model::api::{Blob, Order};
 use hostwright_model::class::ClassList;
 use hostwright_model::event::EventBody;
-use hostwright_model::existing::ExistingStorage;
+
 use hostwright_model::facts::Facts;
 use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::overrides::Overrides;
@@ -247,12 +247,14 @@ fn settings(order: &Order) -> Settings {
         flags: vec!["verbose".to_owned(), "reboot".to_owned()],
         verbose: true,
         firmware_view: None,
+        fat_stage_dir: None,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hostwright_model::existing::ExistingStorage;
     use hostwright_model::facts::{Dmi, FACTS_VERSION, Firmware};
     use hostwright_model::ids::Digest;
     use hostwright_model::plan::Rules;

@@ -1,11 +1,11 @@
-//! Runs a config space into a directory on this machine: the whole of `build`, and as much of it as
-//! `plan` needs to learn classes and variables.
+//! Runs a config space into a directory or a disk image file on this machine: the whole of `build`,
+//! and as much of it as `plan` needs to learn classes and variables.
 
 use crate::faults::Failure;
 use hostwright_agent::planner::SpacePlanner;
-use hostwright_engine::{NoImages, Planner, Session, Settings, sandbox};
+use hostwright_engine::{NoImages, Planner, Session, Settings};
 use hostwright_host::Host as _;
-use hostwright_host::real::RealHost;
+use hostwright_host::real::{RealHost, RealOptions};
 use hostwright_model::class::{ClassList, ClassName};
 use hostwright_model::event::{Event, EventBody};
 use hostwright_model::existing::ExistingStorage;
@@ -43,6 +43,8 @@ pub struct DirectoryRun {
     pub log_dir: PathBuf,
     /// FAI's `$FAI_ROOT`.
     pub target: PathBuf,
+    /// Kernel name of the disk to install on, a loop device; without one the target is a directory.
+    pub disk: Option<String>,
     /// Where downloaded packages are kept.
     pub package_cache: PathBuf,
     /// Go on with an earlier run.
@@ -68,7 +70,7 @@ pub struct Built {
 }
 
 impl DirectoryRun {
-    /// Runs it to its end.
+    /// Runs it to its end. To be called inside of the engine's sandbox.
     pub fn carry_out(&self, observer: &mut dyn Observer) -> Result<Built, Failure> {
         let space = absolute(&self.space)?;
         let mut planner = SpacePlanner::read(&space)?;
@@ -82,14 +84,16 @@ impl DirectoryRun {
         planner: &mut dyn Planner,
         observer: &mut dyn Observer,
     ) -> Result<Built, Failure> {
-        // First of all: threads that exist already would stay outside.
-        sandbox::enter(self.firmware)?;
         let proxy = package_proxy::start(self.proxy_config()).map_err(|error| {
             let message = format!("cannot start the package proxy: {error}");
             let cure = "check --package-cache, its permissions and free space";
             Fault::new(FaultKind::Environment, "package-proxy", message, cure)
         })?;
-        let mut host = RealHost::default();
+        let mut host = RealHost::new(RealOptions {
+            only_disks: self.disk.clone().map(|disk| vec![disk]),
+            fat_stage_dir: self.disk.is_some().then(|| self.fat_stage_dir().display().to_string()),
+            ..RealOptions::default()
+        });
         let mut facts = host.facts()?;
         facts.firmware = self.firmware;
         // What is on the disks of the machine that builds is no concern of a directory.
@@ -97,7 +101,10 @@ impl DirectoryRun {
         let inputs = Inputs {
             facts,
             hostname: self.hostname.clone(),
-            target: TargetProfile::Directory,
+            target: match self.disk {
+                Some(_) => TargetProfile::DiskFile,
+                None => TargetProfile::Directory,
+            },
             given_classes: self.given_classes.clone(),
             run_class_scripts: self.run_class_scripts,
             classes: None,
@@ -127,6 +134,11 @@ impl DirectoryRun {
         })
     }
 
+    /// Where FAT file systems wait that the kernel cannot mount.
+    pub fn fat_stage_dir(&self) -> PathBuf {
+        self.record_dir.join("fat")
+    }
+
     fn proxy_config(&self) -> PackageProxyConfig {
         PackageProxyConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -146,12 +158,16 @@ impl DirectoryRun {
             target_dir: text(&self.target)?,
             log_dir: text(&self.log_dir)?,
             program: text(&program)?,
-            shims: false,
+            shims: true,
             package_proxy: Some(proxy),
             vars: self.vars.clone(),
             flags: Vec::new(),
             verbose: true,
             firmware_view: Some(self.firmware),
+            fat_stage_dir: match self.disk {
+                Some(_) => Some(text(&self.fat_stage_dir())?),
+                None => None,
+            },
         })
     }
 }

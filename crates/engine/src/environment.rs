@@ -15,6 +15,9 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/lib/fai:/usr/sbin:/usr/b
 /// Tells the tools to do as FAI does where its documentation says otherwise.
 pub(crate) const FAI_BUGS: &str = "HOSTWRIGHT_FAI_BUGS";
 
+/// Tells tools that mount where FAT file systems are gathered.
+pub const FAT_STAGE: &str = "HOSTWRIGHT_FAT_STAGE";
+
 /// What the engine found out about the machine before the shell starts.
 pub(crate) struct Surroundings {
     /// Whole seconds since the kernel started.
@@ -30,7 +33,7 @@ pub(crate) fn variables(
     around: &Surroundings,
 ) -> BTreeMap<String, String> {
     let given = words(&inputs.given_classes);
-    let on_disks = inputs.target.has_disks();
+    let own_machine = inputs.target.is_own_machine();
     let flag = |yes: bool| if yes { "1" } else { "0" }.to_owned();
     let target = &settings.target_dir;
     let mut vars: BTreeMap<String, String> = [
@@ -58,7 +61,7 @@ pub(crate) fn variables(
         ("USER", "root".to_owned()),
         ("classes", provisional_classes(inputs)),
         ("cmdlineclasses", given),
-        ("do_init_tasks", flag(on_disks)),
+        ("do_init_tasks", flag(own_machine)),
         ("fai_rundate", around.run_date.clone()),
         ("faimond", "0".to_owned()),
         ("renewclass", flag(inputs.run_class_scripts)),
@@ -68,11 +71,17 @@ pub(crate) fn variables(
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
     .collect();
-    if on_disks {
+    if inputs.target.has_disks() {
+        vars.insert("disklist".to_owned(), disk_list(&inputs.facts));
+    }
+    if own_machine {
         vars.extend(machine(&inputs.facts));
     }
     if inputs.rules.fai_bugs {
         vars.insert(FAI_BUGS.to_owned(), "1".to_owned());
+    }
+    if let Some(dir) = &settings.fat_stage_dir {
+        vars.insert(FAT_STAGE.to_owned(), dir.clone());
     }
     vars.extend(flags(settings));
     vars.extend(settings.vars.clone());
@@ -97,13 +106,16 @@ fn flags(settings: &Settings) -> impl Iterator<Item = (String, String)> {
     flags.chain(verbose)
 }
 
+/// Names of the disks that may be installed on.
+fn disk_list(facts: &Facts) -> String {
+    let fixed = facts.disks.iter().filter(|disk| !disk.removable);
+    fixed.map(|disk| disk.name.as_str()).collect::<Vec<_>>().join(" ")
+}
+
 /// What FAI's install client knows of the machine it runs on.
 fn machine(facts: &Facts) -> Vec<(String, String)> {
-    let disks: Vec<&str> =
-        facts.disks.iter().filter(|disk| !disk.removable).map(|disk| disk.name.as_str()).collect();
-    let mut vars = vec![("disklist".to_owned(), disks.join(" "))];
     // The console's log level, which scripts change and put back.
-    vars.push(("printk".to_owned(), "6".to_owned()));
+    let mut vars = vec![("printk".to_owned(), "6".to_owned())];
     let Some(nic) = first_nic(facts) else {
         return vars;
     };

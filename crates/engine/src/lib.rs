@@ -21,6 +21,7 @@
 
 mod actions;
 mod barrier;
+pub mod disk_file;
 mod drift;
 mod environment;
 mod fault;
@@ -40,7 +41,7 @@ mod task_error;
 pub mod tools;
 mod work;
 
-pub use environment::FAI_VERSION;
+pub use environment::{FAI_VERSION, FAT_STAGE};
 pub use fault::of_host;
 pub use images::{Images, NoImages};
 pub use run::{Planner, Report, run};

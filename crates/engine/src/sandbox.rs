@@ -7,11 +7,16 @@ use hostwright_model::facts::Firmware;
 /// Where class scripts and packages look for UEFI.
 pub(crate) const FIRMWARE_DIR: &str = "/sys/firmware";
 
+/// Where scripts name FAI's programs by their paths; [`crate::shell::SHIMS`] are put there.
+const SHIM_DIR: &str = "/usr/lib/fai";
+
 /// Puts this process, and everything it starts, into a mount namespace of its own whose
-/// `/sys/firmware` is that of a machine with `firmware`. To be called once, before there is a
-/// second thread.
+/// `/sys/firmware` is that of a machine with `firmware`, and whose `/usr/lib/fai` is empty and may be
+/// filled, whether FAI is installed or not. To be called once, before there is a second thread.
 pub fn enter(firmware: Firmware) -> Result<(), HostError> {
     namespace::own_mounts()?;
+    namespace::show_own_processes()?;
+    namespace::add_directory(SHIM_DIR)?;
     namespace::hide(FIRMWARE_DIR, directories(firmware))
 }
 

@@ -30,6 +30,9 @@ pub struct Settings {
     pub verbose: bool,
     /// The firmware that programs inside the target see; that of this machine if `None`.
     pub firmware_view: Option<Firmware>,
+    /// Where FAT file systems are gathered if the kernel cannot mount them
+    /// ([`hostwright_host::fat_stage`]); only for images.
+    pub fat_stage_dir: Option<String>,
 }
 
 impl Settings {

@@ -45,8 +45,11 @@ tools! {
     DpkgReconfigure = "dpkg-reconfigure" in "debconf",
     DpkgStatoverride = "dpkg-statoverride" in "dpkg",
     Fsck = "fsck" in "util-linux",
+    Fstrim = "fstrim" in "util-linux",
+    Img2simg = "img2simg" in "android-sdk-libsparse-utils",
     Lvcreate = "lvcreate" in "lvm2",
     Lvs = "lvs" in "lvm2",
+    Mcopy = "mcopy" in "mtools",
     Mkfs = "mkfs" in "util-linux",
     Mksquashfs = "mksquashfs" in "squashfs-tools",
     Mkswap = "mkswap" in "util-linux",
@@ -55,6 +58,7 @@ tools! {
     Partx = "partx" in "util-linux",
     Pvcreate = "pvcreate" in "lvm2",
     Pvs = "pvs" in "lvm2",
+    QemuImg = "qemu-img" in "qemu-utils",
     Sed = "sed" in "sed",
     Sfdisk = "sfdisk" in "fdisk",
     SshKeygen = "ssh-keygen" in "openssh-client",
@@ -68,6 +72,8 @@ tools! {
     Vgcreate = "vgcreate" in "lvm2",
     Vgs = "vgs" in "lvm2",
     Wipefs = "wipefs" in "util-linux",
+    Xz = "xz" in "xz-utils",
+    Zstd = "zstd" in "zstd",
 }
 
 /// One call of a tool.
@@ -85,13 +91,15 @@ pub struct Command {
     pub env: Vec<(String, String)>,
     /// Standard input; nothing if `None`.
     pub stdin: Option<Vec<u8>>,
+    /// A file that is standard input, and one that standard output is written to.
+    pub files: Option<(String, String)>,
 }
 
 impl Command {
     /// A call without arguments.
     pub fn new(tool: Tool) -> Self {
-        let (suffix, args, root, env, stdin) = (None, Vec::new(), None, Vec::new(), None);
-        Self { tool, suffix, args, root, env, stdin }
+        let (suffix, args, root, env) = (None, Vec::new(), None, Vec::new());
+        Self { tool, suffix, args, root, env, stdin: None, files: None }
     }
 
     /// mkfs(8) for one file system type.
@@ -134,6 +142,13 @@ impl Command {
         self
     }
 
+    /// Lets it read the file `from` and write over the file `to`.
+    #[must_use]
+    pub fn filter(mut self, from: impl Into<String>, to: impl Into<String>) -> Self {
+        self.files = Some((from.into(), to.into()));
+        self
+    }
+
     /// Name of the program with its suffix.
     pub fn program(&self) -> String {
         match &self.suffix {
@@ -163,6 +178,9 @@ impl Command {
         }
         words.push(self.program());
         words.extend(self.args.iter().map(|arg| quote(arg)));
+        if let Some((from, to)) = &self.files {
+            words.extend([format!("<{}", quote(from)), format!(">{}", quote(to))]);
+        }
         words.join(" ")
     }
 }

@@ -11,13 +11,16 @@
 pub mod boot;
 pub mod command;
 pub mod dry;
+pub mod fat_stage;
 pub mod fault;
+pub mod loop_disk;
 pub mod metadata;
 pub mod namespace;
 pub mod probe;
 pub mod real;
 pub mod sim;
 pub mod space;
+pub mod unnamed_file;
 
 pub use command::{Command, Output, Tool};
 

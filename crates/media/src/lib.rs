@@ -1,4 +1,5 @@
-//! Makes things that boot: the initramfs, the tools image, and the installer that holds both.
+//! Makes things that boot: the initramfs, the tools image, the installer that holds both, and the
+//! containers of disk images.
 //!
 //! It never installs anything, and every byte it writes follows from its inputs: the same packages,
 //! the same agent and the same lists give the same files. Read [`InstallerOptions`] and
@@ -6,6 +7,7 @@
 
 mod archive;
 pub mod cpio;
+pub mod disk_image;
 mod error;
 pub mod initramfs;
 pub mod installer;

@@ -203,8 +203,16 @@ mod tests {
     const ALWAYS_THERE: &[&str] =
         &["bash", "coreutils", "debconf", "dpkg", "login", "passwd", "sed", "tar", "util-linux"];
     /// Only ever run where images and installers are made, or inside the target.
-    const ELSEWHERE: &[&str] =
-        &["debconf-utils", "mmdebstrap", "openssh-client", "squashfs-tools", "systemd"];
+    const ELSEWHERE: &[&str] = &[
+        "android-sdk-libsparse-utils",
+        "debconf-utils",
+        "mmdebstrap",
+        "mtools",
+        "openssh-client",
+        "qemu-utils",
+        "squashfs-tools",
+        "systemd",
+    ];
 
     #[test]
     fn every_tool_that_runs_on_a_machine_is_in_the_image() {

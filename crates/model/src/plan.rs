@@ -29,6 +29,8 @@ pub const PLAN_VERSION: u32 = 1;
 pub enum TargetProfile {
     /// FAI's action dirinstall: a finished system in an empty directory, no disks, no boot loader.
     Directory,
+    /// FAI's fai-diskimage: action install onto a disk image file of the machine that builds.
+    DiskFile,
     /// FAI's action install, packages installed on the machine itself.
     DisksClassic,
     /// FAI's action install with a base system, packages, files and scripts from an image.
@@ -43,13 +45,19 @@ impl TargetProfile {
     pub fn fai_action(&self) -> &'static str {
         match self {
             Self::Directory => "dirinstall",
-            Self::DisksClassic | Self::DisksImage { .. } => "install",
+            Self::DiskFile | Self::DisksClassic | Self::DisksImage { .. } => "install",
         }
     }
 
     /// True if disks are partitioned.
     pub fn has_disks(&self) -> bool {
         !matches!(self, Self::Directory)
+    }
+
+    /// True if the machine that runs the plan is the one that is installed: its hardware is the
+    /// system's own, its swap may be used, its firmware told. FAI's `do_init_tasks`.
+    pub fn is_own_machine(&self) -> bool {
+        matches!(self, Self::DisksClassic | Self::DisksImage { .. })
     }
 }
 

@@ -1,33 +1,44 @@
-//! `hostwright build`: a finished system in a directory, and in the store, from one config space.
+//! `hostwright build`: a finished system in a directory, in the store or in a disk image, from one
+//! config space.
 
+use super::disk_image::DiskImage;
 use super::image::{byte_bar, print_image};
 use super::lab::FirmwareArg;
-use crate::directory_run::{DirectoryRun, Observer};
+use crate::directory_run::{Built, DirectoryRun, Observer};
 use crate::faults::{Failure, file, usage};
 use crate::render::json;
 use crate::render::progress::Bars;
 use crate::rules::RuleArgs;
+use hostwright_engine::sandbox;
+use hostwright_host::namespace;
+use hostwright_media::disk_image::DiskImageFormat;
 use hostwright_model::class::ClassName;
 use hostwright_model::event::Event;
 use hostwright_model::facts::Firmware;
+use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::image::{ImageOrigin, ImageRef};
 use hostwright_model::progress::RunProgress;
+use hostwright_model::size::ByteSize;
 use hostwright_store::{AddOptions, Store};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Directories whose content belongs to the running system, not to an image.
 const EMPTY_DIRS: [&str; 4] = ["proc", "sys", "run", "tmp"];
 
-/// Build a finished system from a config space, into a directory or an image store.
+/// Build a finished system from a config space, into a directory, an image store or a disk image.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   hostwright build --space /srv/fai/config --hostname web1 --firmware uefi --store /srv/images --name web
-  hostwright build --space /srv/fai/config --only-classes DEBIAN,AMD64,FAIBASE,LAST --dir /srv/chroot
+  hostwright build --space /srv/fai/config --only-classes DEBIAN,AMD64,FAIBASE,LAST -o /srv/chroot/
+  hostwright build --space /srv/fai/config --only-classes DEBIAN,AMD64,FAIBASE,GRUB_PC,CLOUD,LAST --size 3G -o cloud.qcow2
 
-A build that failed is taken up again where it stopped with --resume.")]
+The suffix of a disk image says its format: .raw .raw.xz .raw.zst .qcow2 .vdi .vhdx .vmdk .simg.
+It appears under its name when it is finished; a build that ends before leaves nothing of it.
+A build into a directory or store that failed is taken up again where it stopped with --resume.")]
 pub struct Args {
     /// Directory of the config space.
     #[arg(long)]
@@ -45,12 +56,21 @@ pub struct Args {
     #[arg(long, value_delimiter = ',', conflicts_with = "classes")]
     only_classes: Vec<ClassName>,
     /// A variable; it wins over those of the space.
-    #[arg(long = "var", value_name = "NAME=VALUE")]
+    #[arg(long = "var", visible_alias = "set", value_name = "NAME=VALUE")]
     vars: Vec<String>,
     #[command(flatten)]
     rules: RuleArgs,
+    /// A disk image to make, or, with a '/' at its end, the same as --dir.
+    #[arg(long, short, conflicts_with_all = ["dir", "store"])]
+    output: Option<PathBuf>,
+    /// Size of the disk in a disk image.
+    #[arg(long, default_value = "800M", requires = "output")]
+    size: ByteSize,
+    /// Leave the disk of a build that failed beside the image, as NAME.failed.
+    #[arg(long, requires = "output")]
+    keep: bool,
     /// Leave the system in this directory, which must be empty or not there.
-    #[arg(long, required_unless_present = "store")]
+    #[arg(long, required_unless_present_any = ["store", "output"])]
     dir: Option<PathBuf>,
     /// Put the system into this image store.
     #[arg(long, requires = "name")]
@@ -69,52 +89,133 @@ pub struct Args {
     resume: bool,
 }
 
+/// What is made.
+enum Wanted {
+    Directory(PathBuf),
+    DiskImage(PathBuf, DiskImageFormat),
+    Stored,
+}
+
+impl Args {
+    fn wanted(&self) -> Result<Wanted, Failure> {
+        let Some(output) = &self.output else {
+            return Ok(self.dir.clone().map_or(Wanted::Stored, Wanted::Directory));
+        };
+        if output.as_os_str().as_encoded_bytes().ends_with(b"/") || output.is_dir() {
+            return Ok(Wanted::Directory(output.clone()));
+        }
+        let Some(format) = DiskImageFormat::of_path(output) else {
+            let message = format!("the name {} does not say what to make", output.display());
+            let known = DiskImageFormat::suffixes();
+            let cure = format!("end it with '/' for a directory, else with one of {known}");
+            return Err(usage(message, cure));
+        };
+        if self.resume {
+            let message = "a disk image is not taken up again: nothing of a failed one is left";
+            return Err(usage(message, "build it without --resume"));
+        }
+        let path = std::path::absolute(output).map_err(|error| file("find", output, &error))?;
+        Ok(Wanted::DiskImage(path, format))
+    }
+
+    /// What tells this build from others on this machine.
+    fn build_name(&self, wanted: &Wanted) -> String {
+        match (wanted, &self.name) {
+            (_, Some(name)) => name.clone(),
+            (Wanted::DiskImage(path, _), None) => {
+                path.display().to_string().trim_start_matches('/').replace('/', "=")
+            }
+            _ => self.hostname.clone(),
+        }
+    }
+
+    fn directory_run(&self, work_dir: &Path, dir: Option<&Path>) -> Result<DirectoryRun, Failure> {
+        let only = !self.only_classes.is_empty();
+        let mut vars = parse_vars(&self.vars)?;
+        if let Ok(here) = std::env::current_dir() {
+            // Scripts leave files for whoever started the build there.
+            vars.entry("FAI_RUNDIR".to_owned()).or_insert(here.display().to_string());
+        }
+        Ok(DirectoryRun {
+            space: self.space.clone(),
+            hostname: self.hostname.clone(),
+            firmware: self.firmware.into(),
+            given_classes: if only { &self.only_classes } else { &self.classes }.clone(),
+            run_class_scripts: !only,
+            vars,
+            rules: self.rules.rules(),
+            record_dir: work_dir.join("record"),
+            log_dir: work_dir.join("logs"),
+            target: dir.map_or_else(|| work_dir.join("root"), Path::to_owned),
+            disk: None,
+            package_cache: self.package_cache.clone(),
+            resume: self.resume,
+        })
+    }
+}
+
 /// Does it.
 pub fn run(args: &Args, as_json: bool) -> Result<ExitCode, Failure> {
-    let name = args.name.clone().unwrap_or_else(|| args.hostname.clone());
+    let wanted = args.wanted()?;
+    if !namespace::is_root() {
+        let message = "a build mounts file systems and runs programs in another root";
+        let fault = Fault::new(FaultKind::Environment, "needs-root", message, "run it as root");
+        return Err(fault.into());
+    }
+    if let Some(status) = namespace::own_processes()? {
+        return Ok(ExitCode::from(u8::try_from(status).unwrap_or(1)));
+    }
+    let name = args.build_name(&wanted);
     let work_dir = args.work_dir.join(&name);
-    let target = args.dir.clone().unwrap_or_else(|| work_dir.join("root"));
-    let only = !args.only_classes.is_empty();
-    let given = if only { &args.only_classes } else { &args.classes };
-    let run = DirectoryRun {
-        space: args.space.clone(),
-        hostname: args.hostname.clone(),
-        firmware: args.firmware.into(),
-        given_classes: given.clone(),
-        run_class_scripts: !only,
-        vars: parse_vars(&args.vars)?,
-        rules: args.rules.rules(),
-        record_dir: work_dir.join("record"),
-        log_dir: work_dir.join("logs"),
-        target: target.clone(),
-        package_cache: args.package_cache.clone(),
-        resume: args.resume,
+    let _lock = lock(&args.work_dir, &name)?;
+    // First of all: threads and open files that exist already would stay outside.
+    sandbox::enter(args.firmware.into())?;
+    let dir = match &wanted {
+        Wanted::Directory(dir) => Some(dir.as_path()),
+        _ => None,
     };
-    check_place(&run, args.dir.as_deref())?;
-    let mut view = View { bars: Bars::default(), progress: RunProgress::default(), as_json };
-    let built = run.carry_out(&mut view);
-    view.bars.clear();
-    let built = built?;
-    if built.task_error > 0 {
-        eprintln!(
-            "a script or task reported error {}; see {}",
-            built.task_error,
-            run.log_dir.display()
-        );
+    let mut run = args.directory_run(&work_dir, dir)?;
+    check_place(&run, dir)?;
+    let view = View { bars: Bars::default(), progress: RunProgress::default(), as_json };
+    match &wanted {
+        Wanted::DiskImage(path, format) => {
+            let image = DiskImage { path, format: *format, size: args.size, keep: args.keep };
+            image.build(&mut run, view)?;
+        }
+        Wanted::Directory(_) | Wanted::Stored => build_tree(args, &name, &run, view)?,
     }
-    if let Some(store) = &args.store {
-        let origin = ImageOrigin {
-            classes: built.classes,
-            space: Some(built.space),
-            labels: BTreeMap::from([("firmware".to_owned(), firmware_word(run.firmware))]),
-        };
-        let image = add_to_store(store, &name, &target, origin)?;
-        print_image(&image, as_json);
-    }
-    if args.dir.is_none() {
+    if dir.is_none() {
         std::fs::remove_dir_all(&work_dir).map_err(|error| file("remove", &work_dir, &error))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Keeps other builds of this name away, as long as it is not dropped.
+fn lock(work_dir: &Path, name: &str) -> Result<File, Failure> {
+    std::fs::create_dir_all(work_dir).map_err(|error| file("create", work_dir, &error))?;
+    let path = work_dir.join(format!("{name}.lock"));
+    let lock = File::create(&path).map_err(|error| file("create", &path, &error))?;
+    lock.try_lock().map_err(|_| {
+        let message = format!("another build of {name} is running in {}", work_dir.display());
+        usage(message, "wait for it, or name this one by --name or another --work-dir")
+    })?;
+    Ok(lock)
+}
+
+/// Builds into a directory, and from there into a store.
+fn build_tree(args: &Args, name: &str, run: &DirectoryRun, mut view: View) -> Result<(), Failure> {
+    let built = view.watch(run)?;
+    let Some(store) = &args.store else {
+        return Ok(());
+    };
+    let origin = ImageOrigin {
+        classes: built.classes,
+        space: Some(built.space),
+        labels: BTreeMap::from([("firmware".to_owned(), firmware_word(run.firmware))]),
+    };
+    let image = add_to_store(store, name, &run.target, origin)?;
+    print_image(&image, view.as_json);
+    Ok(())
 }
 
 fn firmware_word(firmware: Firmware) -> String {
@@ -176,10 +277,24 @@ fn add_to_store(
 }
 
 /// Shows a build: bars, or a line of JSON an event.
-struct View {
+pub(super) struct View {
     bars: Bars,
     progress: RunProgress,
-    as_json: bool,
+    pub(super) as_json: bool,
+}
+
+impl View {
+    /// Carries a run out before the user's eyes.
+    pub(super) fn watch(&mut self, run: &DirectoryRun) -> Result<Built, Failure> {
+        let built = run.carry_out(self);
+        self.bars.clear();
+        let built = built?;
+        if built.task_error > 0 {
+            let (error, logs) = (built.task_error, run.log_dir.display());
+            eprintln!("a script or task reported error {error}; see {logs}");
+        }
+        Ok(built)
+    }
 }
 
 impl Observer for View {

@@ -2,6 +2,7 @@
 
 mod build;
 mod check;
+mod disk_image;
 mod facts;
 mod image;
 mod installer;

@@ -8,7 +8,7 @@ use crate::render::{diagnostics, json};
 use crate::rules::RuleArgs;
 use crate::space;
 use hostwright_agent::planner::SpacePlanner;
-use hostwright_engine::Planner;
+use hostwright_engine::{Planner, sandbox};
 use hostwright_model::class::{ClassList, ClassName};
 use hostwright_model::event::Event;
 use hostwright_model::existing::ExistingStorage;
@@ -202,6 +202,7 @@ fn observe(args: &Args, firmware: Firmware) -> Result<(ClassList, Vars), Failure
         record_dir: scratch.join("record"),
         log_dir: scratch.join("logs"),
         target: scratch.join("root"),
+        disk: None,
         package_cache: scratch.join("packages"),
         resume: false,
     };
@@ -215,6 +216,7 @@ fn observe(args: &Args, firmware: Firmware) -> Result<(ClassList, Vars), Failure
 fn observed_by(run: &DirectoryRun) -> Result<Built, Failure> {
     let space =
         std::path::absolute(&run.space).map_err(|error| file("find", &run.space, &error))?;
+    sandbox::enter(run.firmware)?;
     let mut planner = Only { whole: SpacePlanner::read(&space)?, until: Phase::Defvar };
     run.run(Path::new(&space), &mut planner, &mut Silent)
 }

@@ -1,6 +1,6 @@
 //! The base system: from an image, from an archive of the space, or by debootstrap(8).
 
-use super::{Done, mounts};
+use super::{Done, boot_guard, mounts, repository};
 use crate::fault::ActionError;
 use crate::work::Work;
 use hostwright_host::{Command, HostError, Tool};
@@ -42,7 +42,14 @@ pub(super) fn base_file(work: &mut Work<'_>, path: &str) -> Result<Done, ActionE
         .args(["--extract", "--numeric-owner", "--acls", "--selinux", "--xattrs"])
         .args(["--xattrs-include=*", "--directory", &root, "--file", &archive]);
     work.tool(tar)?;
+    prepare(work)?;
     Ok(Done::changed())
+}
+
+/// What a new base system needs before any program in it runs, whoever runs it.
+fn prepare(work: &mut Work<'_>) -> Result<(), ActionError> {
+    repository::use_proxy(work)?;
+    boot_guard::forbid_boot_loaders(work)
 }
 
 /// Makes the base system, unless a hook has made one, which as with FAI is a target with `/etc`.
@@ -80,6 +87,7 @@ pub(super) fn debootstrap(
         }
     })?;
     output.success()?;
+    prepare(work)?;
     Ok(Done::changed())
 }
 

@@ -1,6 +1,6 @@
 //! Compares the disks with those that the plan was made for: the last look before the first write.
 
-use super::Done;
+use super::{Done, kernel};
 use crate::fault::ActionError;
 use crate::work::Work;
 use hostwright_model::facts::Disk;
@@ -11,6 +11,9 @@ pub(super) fn confirm_disks(work: &mut Work<'_>, disks: &[Disk]) -> Result<Done,
     let found = work.host.facts()?.disks;
     let known = |disk: &Disk| found.iter().find(|found| found.name == disk.name);
     refuse(disks.iter().filter_map(|disk| difference(disk, known(disk), true)).collect())?;
+    if let Some(layout) = &work.plan.layout {
+        kernel::demand_support(work, layout)?;
+    }
     Ok(Done::already_true())
 }
 

@@ -2,7 +2,7 @@
 
 use super::apt::in_target;
 use super::packages::{DENY, OWNER, POLICY};
-use super::{Done, mounts, repository};
+use super::{Done, boot_guard, mounts, repository};
 use crate::fault::ActionError;
 use crate::work::Work;
 use hostwright_host::{HostError, Tool};
@@ -11,6 +11,7 @@ use hostwright_model::plan::Action;
 /// Takes back what was only for the installation.
 pub(super) fn finish(work: &mut Work<'_>) -> Result<Done, ActionError> {
     allow_services(work)?;
+    boot_guard::allow_boot_loaders(work)?;
     for name in repository::TEMPORARY {
         work.host.remove(&work.target(&format!("etc/apt/apt.conf.d/{name}")))?;
     }

@@ -3,12 +3,14 @@
 
 mod apt;
 mod base;
+mod boot_guard;
 mod confirm;
 mod debconf;
 mod files;
 mod finish;
 mod format;
 mod fstab;
+mod kernel;
 mod lvm;
 mod mounts;
 mod packages;

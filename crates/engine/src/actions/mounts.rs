@@ -132,7 +132,7 @@ fn pseudo(work: &mut Work<'_>) -> Result<Vec<MountRequest>, HostError> {
         if work.exists(FIRMWARE_DIR)? {
             list.push(("hostwright", "sys/firmware", "tmpfs", "mode=0755,size=64k"));
         }
-    } else if work.inputs.target.has_disks() && has_efi_variables(work)? {
+    } else if work.inputs.target.is_own_machine() && has_efi_variables(work)? {
         list.push((EFI_VARIABLES, "sys/firmware/efi/efivars", EFI_VARIABLES, ""));
     }
     list.push(("/dev", "dev", "", "bind,private"));

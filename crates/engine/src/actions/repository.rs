@@ -87,15 +87,23 @@ fn hosts(work: &mut Work<'_>) -> Result<(), ActionError> {
 }
 
 fn temporary(work: &mut Work<'_>) -> Result<(), ActionError> {
-    let [unsigned, _, proxy_file] = TEMPORARY.map(|name| format!("etc/apt/apt.conf.d/{name}"));
-    let unsigned = work.target(&unsigned);
+    let unsigned = work.target(&format!("etc/apt/apt.conf.d/{}", TEMPORARY[0]));
     match work.shell_vars.get("FAI_ALLOW_UNSIGNED").map(String::as_str) {
         Some("1") => work.host.write(&unsigned, UNSIGNED.as_bytes(), 0o644)?,
         _ => work.host.remove(&unsigned)?,
     }
-    if let Some(proxy) = &work.settings.package_proxy {
+    use_proxy(work)
+}
+
+/// Lets apt in a new base system come to its archives as this machine does. Already here because
+/// hooks may do everything that comes after the base system by themselves.
+pub(super) fn use_proxy(work: &mut Work<'_>) -> Result<(), ActionError> {
+    let path = work.target(&format!("etc/apt/apt.conf.d/{}", TEMPORARY[2]));
+    if let Some(proxy) = &work.settings.package_proxy
+        && work.exists(&work.target("etc/apt"))?
+    {
         let line = format!("Acquire::http::Proxy \"{proxy}\";\n");
-        work.host.write(&work.target(&proxy_file), line.as_bytes(), 0o644)?;
+        work.host.write(&path, line.as_bytes(), 0o644)?;
     }
     Ok(())
 }

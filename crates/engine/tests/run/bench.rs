@@ -55,6 +55,7 @@ pub fn settings(base: &str, space: &str) -> Settings {
         flags: Vec::new(),
         verbose: false,
         firmware_view: None,
+        fat_stage_dir: None,
     }
 }
 

@@ -37,7 +37,7 @@ fn is_disk(name: &str) -> bool {
 }
 
 /// One disk; `None` for a drive without a medium.
-fn disk(probe: &Probe, name: String) -> Option<Disk> {
+pub(super) fn disk(probe: &Probe, name: String) -> Option<Disk> {
     let attribute = |file: &str| probe.text(&format!("sys/block/{name}/{file}"));
     let number = |file: &str| probe.number(&format!("sys/block/{name}/{file}"));
     let size_bytes = number("size").filter(|sectors| *sectors > 0)? * SYSFS_SECTOR_BYTES;

@@ -11,7 +11,7 @@ mod signatures;
 mod storage;
 
 use crate::{Command, DeviceIds, HostError, Output, Tool};
-use hostwright_model::facts::{Dmi, FACTS_VERSION, Facts, Firmware};
+use hostwright_model::facts::{Disk, Dmi, FACTS_VERSION, Facts, Firmware};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -55,6 +55,11 @@ impl Probe {
             storage,
             kernel: self.required("proc/sys/kernel/osrelease", "the kernel's release")?,
         })
+    }
+
+    /// The disks with these kernel names, of whatever kind; one that is not there is left out.
+    pub fn disks_named(&self, names: &[String]) -> Vec<Disk> {
+        names.iter().filter_map(|name| disks::disk(self, name.clone())).collect()
     }
 
     fn is_live(&self) -> bool {

@@ -9,6 +9,7 @@ mod tree;
 
 pub use process::PATH;
 
+use crate::fat_stage;
 use crate::probe::Probe;
 use crate::{
     Command, DeviceIds, Host, HostError, MountRequest, OnLine, Output, ShellReply, ShellRequest,
@@ -24,6 +25,12 @@ pub struct RealOptions {
     /// Variables for every tool beside the few that it always gets (PATH, LC_ALL, HOME): a proxy,
     /// for example.
     pub extra_env: Vec<(String, String)>,
+    /// The only disks that exist for a run, by their kernel names; all disks of the machine if
+    /// `None`. Unlike the probes of a machine it may name loop devices.
+    pub only_disks: Option<Vec<String>>,
+    /// Where FAT file systems are gathered that the kernel cannot mount ([`crate::fat_stage`]);
+    /// they cannot be mounted if `None`.
+    pub fat_stage_dir: Option<String>,
 }
 
 /// The machine that this process runs on.
@@ -86,7 +93,12 @@ impl Host for RealHost {
     }
 
     fn mount(&mut self, request: &MountRequest) -> Result<(), HostError> {
-        mounts::mount(request)
+        match (mounts::mount(request), &self.options.fat_stage_dir) {
+            (Err(error), Some(dir)) if fat_stage::is_wanted(request, &error) => {
+                fat_stage::mount_stage(dir, request)
+            }
+            (result, _) => result,
+        }
     }
 
     fn unmount(&mut self, path: &str) -> Result<(), HostError> {
@@ -107,7 +119,12 @@ impl Host for RealHost {
     }
 
     fn facts(&mut self) -> Result<Facts, HostError> {
-        Probe::new("/").facts(&mut |command| self.run(command, &mut |_, _| {}))
+        let probe = Probe::new("/");
+        let mut facts = probe.facts(&mut |command| self.run(command, &mut |_, _| {}))?;
+        if let Some(names) = &self.options.only_disks {
+            facts.disks = probe.disks_named(names);
+        }
+        Ok(facts)
     }
 
     fn device_ids(&mut self, device: &str) -> Result<DeviceIds, HostError> {

@@ -5,7 +5,7 @@ use crate::{Command, HostError, OnLine, Output, Tool};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use std::ffi::CString;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -82,6 +82,10 @@ fn spawn(command: &Command, extra_env: &[(String, String)]) -> Result<Child, Hos
     process.envs(command.env.iter().map(|(name, value)| (name, value)));
     process.stdin(if command.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
     process.stdout(Stdio::piped()).stderr(Stdio::piped());
+    if let Some((from, to)) = &command.files {
+        process.stdin(open(from, OpenOptions::new().read(true))?);
+        process.stdout(open(to, OpenOptions::new().write(true).create(true).truncate(true))?);
+    }
     let root = CString::new(root).map_err(|error| HostError::Io {
         operation: "enter",
         path: root.to_owned(),
@@ -91,6 +95,14 @@ fn spawn(command: &Command, extra_env: &[(String, String)]) -> Result<Child, Hos
     process.spawn().map_err(|source| HostError::Io {
         operation: "start",
         path: command.to_shell(),
+        source,
+    })
+}
+
+fn open(path: &str, options: &OpenOptions) -> Result<File, HostError> {
+    options.open(path).map_err(|source| HostError::Io {
+        operation: "open",
+        path: path.to_owned(),
         source,
     })
 }
@@ -122,7 +134,11 @@ fn pump(
     on_line: OnLine<'_>,
 ) -> io::Result<(String, Vec<String>)> {
     let (out, err) = (child.stdout.take(), child.stderr.take());
-    let out = OwnedFd::from(out.expect("invariant: stdout is a pipe"));
+    // A file that it writes to by itself has nothing to be read.
+    let out = match out {
+        Some(pipe) => OwnedFd::from(pipe),
+        None => File::open("/dev/null")?.into(),
+    };
     let err = OwnedFd::from(err.expect("invariant: stderr is a pipe"));
     let mut capture = Capture::new(out, err)?;
     let mut stdin = child.stdin.take().map(|pipe| File::from(OwnedFd::from(pipe)));
@@ -243,6 +259,18 @@ mod tests {
     fn a_signal_and_a_program_that_does_not_read_are_no_errors() {
         assert_eq!(run_quietly(&bash("kill -9 $$")).status, 137);
         assert_eq!(run_quietly(&bash("exit 0").stdin("x".repeat(1_000_000))).status, 0);
+    }
+
+    #[test]
+    fn a_filter_reads_and_writes_files() {
+        let dir = tempfile::tempdir().expect("a scratch directory");
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        std::fs::write(path("from"), "one\ntwo\n").expect("writes");
+        let filter = Command::new(Tool::Sed).arg("s/o/0/").filter(path("from"), path("to"));
+        let output = run_quietly(&filter);
+        assert_eq!((output.status, output.stdout.as_str()), (0, ""));
+        assert_eq!(std::fs::read_to_string(path("to")).expect("reads"), "0ne\ntw0\n");
+        assert!(output.command.ends_with(&format!("<{} >{}", path("from"), path("to"))));
     }
 
     #[test]

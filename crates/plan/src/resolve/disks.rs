@@ -69,7 +69,9 @@ impl Planner<'_> {
         self.body(Phase::Partition, steps.unwrap_or_default(), false);
         self.hooks(Phase::Mountdisks);
         let steps = match layout {
-            Some(layout) if self.does(Phase::Partition) => mount_steps(layout),
+            Some(layout) if self.does(Phase::Partition) => {
+                mount_steps(layout, self.inputs.target.is_own_machine())
+            }
             _ => vec![self.mount_fstab()],
         };
         self.body(Phase::Mountdisks, steps, false);
@@ -124,8 +126,8 @@ fn partition_steps(layout: &StorageLayout) -> Vec<Step> {
     steps
 }
 
-/// Mounts from the root outwards, then swap.
-fn mount_steps(layout: &StorageLayout) -> Vec<Step> {
+/// Mounts from the root outwards, then swap, where this machine is the one that it is for.
+fn mount_steps(layout: &StorageLayout, is_own_machine: bool) -> Vec<Step> {
     let mut mounted: Vec<(&str, &Volume)> = layout
         .volumes
         .iter()
@@ -137,7 +139,8 @@ fn mount_steps(layout: &StorageLayout) -> Vec<Step> {
         let id = format!("mount/target{}", point.trim_end_matches('/'));
         step(id, Action::Mount { volume: volume.clone() }, volume.why.clone())
     });
-    let is_swap = |volume: &&Volume| volume.file_system.as_deref() == Some("swap");
+    let is_swap =
+        |volume: &&Volume| is_own_machine && volume.file_system.as_deref() == Some("swap");
     let swaps = layout.volumes.iter().filter(is_swap).map(|volume| {
         let id = format!("swap/{}", short(&volume.device));
         step(id, Action::SwapOn { device: volume.device.clone() }, volume.why.clone())

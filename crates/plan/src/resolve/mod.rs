@@ -151,7 +151,7 @@ impl Planner<'_> {
                 self.plan_software(vars)?;
                 self.plan_scripts();
             }
-            TargetProfile::DisksClassic => {
+            TargetProfile::DiskFile | TargetProfile::DisksClassic => {
                 self.plan_disks(layout, Vec::new());
                 self.plan_base(vars)?;
                 self.plan_software(vars)?;

@@ -1,0 +1,187 @@
+//! A file as a disk: loop(4), writable, with partitions, gone with whoever attached it.
+
+use crate::HostError;
+use rustix::ioctl::{self, Opcode};
+use std::ffi::c_void;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::thread::sleep;
+use std::time::Duration;
+
+/// Request numbers and flags of linux/loop.h.
+const LOOP_CTL_GET_FREE: Opcode = 0x4C82;
+const LOOP_CONFIGURE: Opcode = 0x4C0A;
+const LO_FLAGS_AUTOCLEAR: u32 = 4;
+const LO_FLAGS_PARTSCAN: u32 = 8;
+
+/// How often another process may take the free device in between.
+const ATTEMPTS_MAX: usize = 64;
+/// How long the kernel gets to let go of a device that nobody uses any more.
+const DETACH_ATTEMPTS: usize = 100;
+const DETACH_PAUSE: Duration = Duration::from_millis(50);
+
+/// An attached loop device. The kernel detaches it, with its partitions, when the last user of the
+/// device is gone: at the latest when this process ends, however it ends.
+#[derive(Debug)]
+pub struct LoopDisk {
+    node: File,
+    name: String,
+}
+
+impl LoopDisk {
+    /// Attaches `file`, which must be open for reading and writing, to a free loop device. Sectors
+    /// have 512 bytes.
+    pub fn attach(file: &File) -> Result<Self, HostError> {
+        const CONTROL: &str = "/dev/loop-control";
+        let open = |path: &str| OpenOptions::new().read(true).write(true).open(path);
+        let control = open(CONTROL).map_err(failed("open", CONTROL))?;
+        for _ in 0..ATTEMPTS_MAX {
+            // SAFETY: LOOP_CTL_GET_FREE takes no argument and answers with a number.
+            #[expect(unsafe_code, reason = "rustix knows no loop device ioctls")]
+            let number = unsafe { ioctl::ioctl(&control, GetFree) }
+                .map_err(|errno| failed("find a free loop device at", CONTROL)(errno.into()))?;
+            let name = format!("loop{number}");
+            let path = format!("/dev/{name}");
+            let node = open(&path).map_err(failed("open", &path))?;
+            let config = LoopConfig::of(file);
+            // SAFETY: LOOP_CONFIGURE reads a struct loop_config, which `Configure` points to; the
+            // descriptor in it is that of `file`, which is open.
+            #[expect(unsafe_code, reason = "rustix knows no loop device ioctls")]
+            match unsafe { ioctl::ioctl(&node, Configure(config)) } {
+                Ok(()) => return Ok(Self { node, name }),
+                // Somebody else took it in between.
+                Err(rustix::io::Errno::BUSY) => {}
+                Err(errno) => return Err(failed("attach", &path)(errno.into())),
+            }
+        }
+        Err(failed("find a free loop device at", CONTROL)(rustix::io::Errno::BUSY.into()))
+    }
+
+    /// Its kernel name, `loop3`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Writes everything to the file and waits until the kernel has let go of the device.
+    pub fn detach(self) -> Result<(), HostError> {
+        let Self { node, name } = self;
+        let path = format!("/dev/{name}");
+        node.sync_all().map_err(failed("write", &path))?;
+        drop(node);
+        let is_attached = || fs::exists(format!("/sys/block/{name}/loop")).unwrap_or(false);
+        for _ in 0..DETACH_ATTEMPTS {
+            if !is_attached() {
+                return Ok(());
+            }
+            sleep(DETACH_PAUSE);
+        }
+        Err(failed("detach", &path)(io::Error::from(io::ErrorKind::ResourceBusy)))
+    }
+}
+
+fn failed(operation: &'static str, path: &str) -> impl FnOnce(io::Error) -> HostError {
+    let path = path.to_owned();
+    move |source| HostError::Io { operation, path, source }
+}
+
+/// `struct loop_config` of linux/loop.h, in which `info` is a `struct loop_info64` of 232 bytes:
+/// only its flags, at byte 52, are of interest here.
+#[repr(C)]
+struct LoopConfig {
+    fd: u32,
+    block_bytes: u32,
+    info_before_flags: [u32; 13],
+    flags: u32,
+    info_after_flags: [u32; 44],
+    reserved: [u64; 8],
+}
+
+const _: () = assert!(size_of::<LoopConfig>() == 8 + 232 + 64);
+
+impl LoopConfig {
+    fn of(file: &File) -> Self {
+        Self {
+            fd: u32::try_from(file.as_raw_fd()).expect("invariant: an open file has a descriptor"),
+            block_bytes: 512,
+            info_before_flags: [0; 13],
+            flags: LO_FLAGS_AUTOCLEAR | LO_FLAGS_PARTSCAN,
+            info_after_flags: [0; 44],
+            reserved: [0; 8],
+        }
+    }
+}
+
+struct GetFree;
+
+// SAFETY: the opcode has no argument; the kernel returns the number and writes nothing.
+#[expect(unsafe_code, reason = "describes the ioctl to rustix")]
+unsafe impl ioctl::Ioctl for GetFree {
+    type Output = i32;
+    const IS_MUTATING: bool = false;
+
+    fn opcode(&self) -> Opcode {
+        LOOP_CTL_GET_FREE
+    }
+
+    fn as_ptr(&mut self) -> *mut c_void {
+        std::ptr::null_mut()
+    }
+
+    unsafe fn output_from_ptr(number: i32, _: *mut c_void) -> rustix::io::Result<i32> {
+        Ok(number)
+    }
+}
+
+struct Configure(LoopConfig);
+
+// SAFETY: the argument is a pointer to a whole loop_config, which the kernel only reads.
+#[expect(unsafe_code, reason = "describes the ioctl to rustix")]
+unsafe impl ioctl::Ioctl for Configure {
+    type Output = ();
+    const IS_MUTATING: bool = false;
+
+    fn opcode(&self) -> Opcode {
+        LOOP_CONFIGURE
+    }
+
+    fn as_ptr(&mut self) -> *mut c_void {
+        (&raw mut self.0).cast()
+    }
+
+    unsafe fn output_from_ptr(_: i32, _: *mut c_void) -> rustix::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::FileExt as _;
+
+    #[test]
+    fn root_what_is_written_to_the_disk_is_in_the_file_when_it_is_detached() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(1 << 20).unwrap();
+        let disk = LoopDisk::attach(&file).unwrap();
+        let name = disk.name().to_owned();
+        let size = fs::read_to_string(format!("/sys/block/{name}/size")).unwrap();
+        assert_eq!(size.trim(), "2048");
+        disk.node.write_all_at(b"hello", 4096).unwrap();
+        disk.detach().unwrap();
+        assert!(!fs::exists(format!("/sys/block/{name}/loop")).unwrap());
+        let mut read = [0; 5];
+        file.read_exact_at(&mut read, 4096).unwrap();
+        assert_eq!(&read, b"hello");
+    }
+
+    #[test]
+    fn root_two_files_get_two_disks() {
+        let files = [tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap()];
+        let disks = files.map(|file| {
+            file.set_len(1 << 20).unwrap();
+            LoopDisk::attach(&file).unwrap()
+        });
+        assert_ne!(disks[0].name(), disks[1].name());
+    }
+}
