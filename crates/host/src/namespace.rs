@@ -9,8 +9,8 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::Command;
 
-/// Says to this program, started again, that its processes are its own.
-const OWN_PROCESSES: &str = "HOSTWRIGHT_OWN_PROCESSES";
+/// Variable that says to the program that [`own_processes`] started that its processes are its own.
+pub const OWN_PROCESSES: &str = "HOSTWRIGHT_OWN_PROCESSES";
 
 /// True if this process may do everything.
 pub fn is_root() -> bool {
@@ -18,16 +18,14 @@ pub fn is_root() -> bool {
 }
 
 /// Starts this program again, with the same arguments, as the first of a set of processes that all
-/// end with it, and waits for it: its exit status. `None` in the program that was started.
+/// end with it, and waits for it: its exit status. The program that was started finds the variable
+/// [`OWN_PROCESSES`] and goes on where this one has begun.
 ///
 /// Nothing outlives the build then, whatever its scripts have left running and however it ends: the
 /// kernel kills the program with the process that waits, and every other process with the program.
 /// Mounts of the set ([`own_mounts`]) are gone with its last process, and so is a
 /// [loop device](crate::loop_disk).
-pub fn own_processes() -> Result<Option<i32>, HostError> {
-    if std::env::var_os(OWN_PROCESSES).is_some() {
-        return Ok(None);
-    }
+pub fn own_processes() -> Result<i32, HostError> {
     let program = "/proc/self/exe";
     let failed =
         |operation| move |source| HostError::Io { operation, path: program.to_owned(), source };
@@ -37,7 +35,7 @@ pub fn own_processes() -> Result<Option<i32>, HostError> {
     command.args(std::env::args_os().skip(1)).env(OWN_PROCESSES, "1");
     die_with_parent(&mut command);
     let status = command.status().map_err(failed("start"))?;
-    Ok(Some(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))))
+    Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
 }
 
 #[expect(unsafe_code, reason = "the standard library has no death signals")]
@@ -48,9 +46,10 @@ fn die_with_parent(command: &mut Command) {
     }
 }
 
-/// Lets `/proc` show the processes of [`own_processes`]. To be called with [`own_mounts`].
+/// Lets `/proc` show the processes of [`own_processes`], if this is the first of them. To be called
+/// with [`own_mounts`].
 pub fn show_own_processes() -> Result<(), HostError> {
-    if std::env::var_os(OWN_PROCESSES).is_none() {
+    if std::process::id() != 1 {
         return Ok(());
     }
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;

@@ -162,7 +162,8 @@ pub fn run(args: &Args, as_json: bool) -> Result<ExitCode, Failure> {
         let fault = Fault::new(FaultKind::Environment, "needs-root", message, "run it as root");
         return Err(fault.into());
     }
-    if let Some(status) = namespace::own_processes()? {
+    if std::env::var_os(namespace::OWN_PROCESSES).is_none() {
+        let status = namespace::own_processes()?;
         return Ok(ExitCode::from(u8::try_from(status).unwrap_or(1)));
     }
     let name = args.build_name(&wanted);
