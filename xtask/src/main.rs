@@ -57,6 +57,8 @@ enum Verb {
 enum Peer {
     /// The tree of a build with FAI's own of the same classes.
     FaiTree(peers::fai_tree::Options),
+    /// FAI's class-aware tools with ours, on random inputs.
+    FaiTools(peers::fai_tools::Options),
 }
 
 fn main() -> ExitCode {
@@ -80,6 +82,7 @@ fn run(verb: Verb, root: &Path) -> Result<()> {
             generate::generate(root, check)
         }
         Verb::Peers(Peer::FaiTree(options)) => peers::fai_tree::run(root, &options),
+        Verb::Peers(Peer::FaiTools(options)) => peers::fai_tools::run(root, &options),
         Verb::Ci { no_lab } => ci::run(root, no_lab),
     }
 }

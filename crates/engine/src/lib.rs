@@ -26,6 +26,7 @@ mod drift;
 mod environment;
 mod fault;
 mod images;
+mod interpreter;
 mod journal;
 mod logs;
 mod observe;

@@ -19,10 +19,23 @@ pub(crate) enum LogFile {
     Status,
     /// Complaints of debconf.
     Debconf,
+    /// Output of scripts by kind, as FAI kept it before version 6.
+    Shell,
+    /// The same for CFEngine.
+    Cfagent,
+    /// The same for perl.
+    Perl,
+    /// The same for expect.
+    Expect,
+    /// The same for python.
+    Python,
+    /// The same for ruby.
+    Ruby,
 }
 
 impl LogFile {
-    fn name(self) -> &'static str {
+    /// Its name in the log directory.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Fai => "fai.log",
             Self::Format => "format.log",
@@ -30,6 +43,12 @@ impl LogFile {
             Self::Scripts => "scripts.log",
             Self::Status => "status.log",
             Self::Debconf => "debconf.log",
+            Self::Shell => "shell.log",
+            Self::Cfagent => "cfagent.log",
+            Self::Perl => "perl.log",
+            Self::Expect => "expect.log",
+            Self::Python => "python.log",
+            Self::Ruby => "ruby.log",
         }
     }
 }

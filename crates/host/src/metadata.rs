@@ -63,9 +63,13 @@ fn failed<'a>(operation: &'static str, path: &'a str) -> impl FnOnce(io::Error) 
 }
 
 fn convert(meta: io::Result<fs::Metadata>, path: &str) -> Result<Option<FileStat>, HostError> {
-    let absent = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+    // A link that leads to itself leads to nothing.
+    let is_absent = |error: &io::Error| {
+        matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+            || error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+    };
     let meta = match meta {
-        Err(error) if absent.contains(&error.kind()) => return Ok(None),
+        Err(error) if is_absent(&error) => return Ok(None),
         other => other.map_err(failed("look at", path))?,
     };
     let kind = match meta.file_type() {
@@ -222,6 +226,8 @@ mod tests {
         assert_eq!(at("/escape", false), format!("{root}/escape"));
         assert_eq!(at("../../x", true), format!("{root}/x"));
         assert!(resolve_in_root(root, "/loop", true).is_err());
+        symlink("self", format!("{root}/self")).unwrap();
+        assert_eq!(stat(&format!("{root}/self")).unwrap(), None);
     }
 
     #[test]

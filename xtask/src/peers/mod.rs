@@ -1,4 +1,5 @@
 //! The same work done by Hostwright and by its peers, side by side.
 
+pub mod fai_tools;
 pub mod fai_tree;
 mod tree;

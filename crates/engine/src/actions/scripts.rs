@@ -5,6 +5,7 @@ use super::Done;
 use crate::barrier::classes_so_far;
 use crate::environment::is_secret;
 use crate::fault::ActionError;
+use crate::interpreter::Interpreter;
 use crate::logs::{LogFile, status_line};
 use crate::observe::{changed_vars, printed_classes, redefined};
 use crate::settings::Settings;
@@ -114,29 +115,50 @@ pub(crate) fn source_traced(
     Ok((reply.status, Observed { vars, functions, ..Observed::default() }))
 }
 
-/// A script of `scripts/`. Its output is in `scripts.log` below a header with its name.
+/// A script of `scripts/`. Its output is in its log below a header with its name.
 pub(super) fn script(work: &mut Work<'_>, path: &str) -> Result<Done, ActionError> {
     let name = path.strip_prefix("scripts/").unwrap_or(path).to_owned();
-    let header = header(work, path, &name)?;
-    work.logs.line(LogFile::Scripts, &header);
+    let is_on = |name: &str| work.shell_vars.get(name).is_some_and(|value| value == "1");
+    let (old_logs, debug) = (is_on("FAI_USE_OLD_SCRIPT_LOGS"), is_on("debug"));
+    let interpreter = begin(work, path, &name, old_logs)?;
+    let classes = work.shell_vars.get("cfclasses").cloned().unwrap_or_default();
+    let args = interpreter.args(&classes, debug);
     let dir = work.settings.in_space("scripts");
-    let status = execute(work, path, dir)?.status;
+    let full = work.settings.in_space(path);
+    let status = ask(work, &ShellRequest::Execute { path: full, args, dir }, path)?.status;
     tell_status(work, &name, status);
-    work.logs.line(LogFile::Scripts, &status_line(&name, status));
+    work.logs.line(work.log, &status_line(&name, status));
     Ok(Done::exited(status, Observed::default()))
 }
 
 /// A test of `tests/`. Perl finds modules beside it, which newer versions do not by themselves.
 pub(super) fn test(work: &mut Work<'_>, path: &str) -> Result<Done, ActionError> {
     let name = path.strip_prefix("tests/").unwrap_or(path).to_owned();
-    let header = header(work, path, &name)?;
-    work.logs.line(LogFile::Scripts, &header);
+    begin(work, path, &name, false)?;
     let dir = work.settings.in_space("tests");
-    let args = vec![format!("PERL5LIB={dir}"), work.settings.in_space(path)];
+    let modules = match work.shell_vars.get("PERL5LIB") {
+        Some(other) if !other.is_empty() => format!("PERL5LIB={dir}:{other}"),
+        _ => format!("PERL5LIB={dir}"),
+    };
+    let args = vec![modules, work.settings.in_space(path)];
     let request = ShellRequest::Execute { path: "/usr/bin/env".to_owned(), args, dir };
     let status = ask(work, &request, path)?.status;
     tell_status(work, &name, status);
     Ok(Done::exited(status, Observed::default()))
+}
+
+/// Chooses the log of a script and writes the line above its output.
+fn begin(
+    work: &mut Work<'_>,
+    path: &str,
+    name: &str,
+    old_logs: bool,
+) -> Result<Interpreter, HostError> {
+    let content = work.host.read(&work.settings.in_space(path))?.unwrap_or_default();
+    let interpreter = Interpreter::of(&content);
+    work.log = interpreter.log(old_logs);
+    work.logs.line(work.log, &interpreter.header(name));
+    Ok(interpreter)
 }
 
 /// True if a test wrote that it failed.
@@ -203,36 +225,6 @@ fn tell_status(work: &mut Work<'_>, name: &str, status: i32) {
     work.say(&line);
 }
 
-/// The line above a script's output.
-fn header(work: &mut Work<'_>, path: &str, name: &str) -> Result<String, HostError> {
-    let text = work.read_text(&work.settings.in_space(path))?.unwrap_or_default();
-    let kind = match interpreter(&text) {
-        Some("sh" | "bash" | "dash" | "zsh" | "ksh") => "shell:".to_owned(),
-        Some(other) => format!("{other} script"),
-        None => "program".to_owned(),
-    };
-    Ok(format!("=====   {kind} {name}   ====="))
-}
-
-/// The program that a script's first line names: `python3` for `#!/usr/bin/env python3`.
-fn interpreter(text: &str) -> Option<&str> {
-    let mut words = text.lines().next()?.strip_prefix("#!")?.split_whitespace();
-    let program = file_name(words.next()?);
-    if program == "env" { words.find(|word| !word.starts_with('-')) } else { Some(program) }
-}
-
 fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn interpreters_are_read_from_the_first_line() {
-        assert_eq!(interpreter("#! /bin/bash\necho"), Some("bash"));
-        assert_eq!(interpreter("#!/usr/bin/env -S python3 -u\n"), Some("python3"));
-        assert_eq!(interpreter("\x7fELF"), None);
-    }
 }

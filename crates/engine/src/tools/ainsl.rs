@@ -1,7 +1,7 @@
 //! `ainsl`: appends a line to a file of the target unless a line of it matches.
 
 use super::options::Options;
-use super::perl_regex::{LinePattern, quote};
+use super::perl_regex::{LinePattern, PatternError, quote};
 use super::session::{single_slashes, usage};
 use super::{Session, ToolError};
 use hostwright_host::metadata;
@@ -23,7 +23,9 @@ pub(super) fn run(args: &[String], session: &mut Session<'_>) -> Result<i32, Too
     if debug {
         session.say(&format!("ainsl: file {shown}, line '{line}', pattern '{text}'"));
     }
-    let wrong = |error| ToolError::refused(255, format!("the pattern '{text}' is wrong: {error}"));
+    let wrong = |error: PatternError| {
+        ToolError::refused(255, format!("the pattern '{text}' cannot be used: {error}"))
+    };
     let pattern = LinePattern::new(&text).map_err(wrong)?;
     let mut content = session.host.read(&path)?;
     if content.is_none() && options.has('a') {
@@ -37,7 +39,7 @@ pub(super) fn run(args: &[String], session: &mut Session<'_>) -> Result<i32, Too
     }
     let missing = || ToolError::refused(2, format!("target file {shown} does not exist."));
     let content = content.ok_or_else(missing)?;
-    if content.split_inclusive(|byte| *byte == b'\n').any(|line| pattern.matches(line)) {
+    if has_line(&content, &pattern).map_err(wrong)? {
         return Ok(0);
     }
     if verbose {
@@ -50,6 +52,16 @@ pub(super) fn run(args: &[String], session: &mut Session<'_>) -> Result<i32, Too
     let addition = format!("{}{line}\n", if unfinished { "\n" } else { "" });
     session.host.append(&path, addition.as_bytes())?;
     Ok(0)
+}
+
+/// True if a line of the file matches.
+fn has_line(content: &[u8], pattern: &LinePattern) -> Result<bool, PatternError> {
+    for line in content.split_inclusive(|byte| *byte == b'\n') {
+        if pattern.matches(line)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The file as FAI names it, and its path with the links of the target followed.

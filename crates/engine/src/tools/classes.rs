@@ -59,7 +59,9 @@ impl Definer<'_, '_> {
         self.start_shell()?;
         let mut all_well = true;
         for name in self.scripts()? {
-            all_well &= self.script(&name)?;
+            if self.is_usable(&name)? {
+                all_well &= self.script(&name)?;
+            }
         }
         self.add_file_of_scripts(debug)?;
         let hostname = self.hostname()?;
@@ -90,22 +92,24 @@ impl Definer<'_, '_> {
         text.lines().filter(|line| !line.starts_with('#')).for_each(|line| self.add(line));
     }
 
+    /// Names of the files that are for defining classes, in order.
     fn scripts(&mut self) -> Result<Vec<String>, ToolError> {
         let has_number = |name: &String| name.bytes().take_while(u8::is_ascii_digit).count() >= 2;
         let is_leftover = |name: &String| name.ends_with('~') || name.ends_with(".bak");
         let names = self.session.host.list(&self.dir)?.into_iter().filter(has_number);
-        let mut scripts = Vec::new();
-        for name in names.filter(|name| !is_leftover(name)) {
-            match metadata::stat(&format!("{}/{name}", self.dir))? {
-                Some(meta) if meta.is_program() => scripts.push(name),
-                Some(meta) if meta.is_file() => {
-                    let message = format!("fai-class: {name} is not executable and is not used");
-                    self.session.warn(&message);
-                }
-                _ => {}
-            }
-        }
-        Ok(scripts)
+        Ok(names.filter(|name| !is_leftover(name)).collect())
+    }
+
+    /// True if a file can be used; says why if it cannot.
+    fn is_usable(&mut self, name: &str) -> Result<bool, ToolError> {
+        let unusable = match metadata::stat(&format!("{}/{name}", self.dir))? {
+            Some(meta) if meta.is_file() && !meta.is_program() => "is not executable",
+            Some(meta) if meta.is_file() && name.ends_with(".source") => "must be called *.sh",
+            Some(meta) if meta.is_file() => return Ok(true),
+            _ => return Ok(false),
+        };
+        self.session.warn(&format!("fai-class: {name} is not used, it {unusable}"));
+        Ok(false)
     }
 
     /// Starts the bash that all scripts share.
@@ -120,12 +124,8 @@ impl Definer<'_, '_> {
 
     /// Runs or sources one script. False if it failed.
     fn script(&mut self, name: &str) -> Result<bool, ToolError> {
-        if name.ends_with(".source") {
-            self.session.warn(&format!("fai-class: {name} is not used, it must be called *.sh"));
-            return Ok(true);
-        }
-        let classes =
-            quote(&self.classes.iter().map(|class| format!("{class}\n")).collect::<String>());
+        let classes: Vec<&str> = self.classes.iter().map(ClassName::as_str).collect();
+        let classes = quote(&classes.join("\n"));
         self.eval(&format!("newclasses=; export classes={classes}"))?;
         let dir = self.dir.clone();
         let path = format!("{dir}/{name}");

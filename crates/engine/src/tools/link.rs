@@ -1,6 +1,6 @@
 //! `fai-link`: makes a symbolic link in the target, unless it is there already.
 
-use super::session::usage;
+use super::session::{self, usage};
 use super::{Session, ToolError};
 use hostwright_host::metadata::{self, FileKind};
 
@@ -10,7 +10,7 @@ pub(super) fn run(args: &[String], session: &mut Session<'_>) -> Result<i32, Too
     let [link, to] = args else { return Err(usage("a link and its destination are needed")) };
     let verbose = session.env.is_on("verbose");
     let target = session.env.get("target").unwrap_or_default().to_owned();
-    let shown = format!("{target}{link}");
+    let shown = session::below(&target, link);
     let path = match target.as_str() {
         "" => session.absolute(link),
         target => metadata::resolve_in_root(&session.absolute(target), link, false)?,

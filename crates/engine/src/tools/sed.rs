@@ -1,7 +1,7 @@
 //! `fai-sed`: runs sed(1) on a file of the target and replaces it only if that changed it.
 
 use super::options::Options;
-use super::session::usage;
+use super::session::{self, usage};
 use super::{Session, ToolError};
 use hostwright_host::{Command, Tool, metadata};
 
@@ -20,7 +20,7 @@ pub(super) fn run(args: &[String], session: &mut Session<'_>) -> Result<i32, Too
         _ => return Err(usage("a sed command and a file are needed")),
     };
     let target = session.env.get("target").unwrap_or_default().to_owned();
-    let shown = format!("{target}{file}");
+    let shown = session::below(&target, file);
     let path = match target.as_str() {
         "" => session.absolute(file),
         target => metadata::resolve_in_root(&session.absolute(target), file, false)?,

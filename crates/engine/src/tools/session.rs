@@ -193,6 +193,12 @@ pub(super) fn single_slashes(text: &str) -> String {
     text
 }
 
+/// `path` below `target` as it is shown: the two are put together, with a slash between them.
+pub(super) fn below(target: &str, path: &str) -> String {
+    let slash = if target.is_empty() || path.starts_with('/') { "" } else { "/" };
+    format!("{target}{slash}{path}")
+}
+
 /// Words between blanks.
 pub(super) fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()

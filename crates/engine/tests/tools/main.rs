@@ -21,5 +21,6 @@ mod ifclass;
 mod link_and_sed;
 mod mount2dir;
 mod prelude;
+mod random;
 mod scripts;
 mod target;
