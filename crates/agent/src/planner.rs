@@ -4,6 +4,7 @@ use hostwright_engine::Planner;
 use hostwright_engine::tools::{PackageLists, PackageRequest, PackageSelection};
 use hostwright_host::HostError;
 use hostwright_host::space::read_space;
+use hostwright_model::class::ClassList;
 use hostwright_model::diagnostic::{Diagnostic, Severity};
 use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::plan::{Inputs, Plan};
@@ -39,6 +40,14 @@ impl Planner for SpacePlanner {
             return Err(refused(FaultKind::Bug, "plan-refused", &found, cure));
         }
         Ok(plan)
+    }
+
+    fn settle_classes(&mut self, named: ClassList) -> Result<ClassList, Box<Fault>> {
+        let ordered = self.space.dependencies.apply(&named).map_err(|found| {
+            let cure = "change the machine's classes, or class/dependencies.toml";
+            refused(FaultKind::Config, "config-space", &found, cure)
+        })?;
+        Ok(ordered.classes)
     }
 }
 

@@ -8,6 +8,7 @@ use hostwright_model::fault::FaultKind;
 use hostwright_model::phase::Phase;
 use hostwright_model::plan::{Action, Inputs, Observed, Stage};
 use hostwright_model::vars::Vars;
+use std::collections::BTreeSet;
 
 /// Names a barrier for the journal: by the stage's last step, or by its phase if it has none.
 pub(crate) fn name(stage: &Stage) -> String {
@@ -66,6 +67,16 @@ pub(crate) fn left_classes(words: &str) -> Result<ClassList, ActionError> {
 /// True if a function of the space's took the place of this stage.
 pub(crate) fn is_replaced(stage: &Stage) -> bool {
     stage.steps.iter().any(|step| matches!(step.action, Action::Function { .. }))
+}
+
+/// Classes that more than one script, or one script more than once, has named.
+pub(crate) fn doubled_classes(observed: &[Observed]) -> Vec<&str> {
+    let mut seen = BTreeSet::new();
+    let words = observed.iter().flat_map(|observed| &observed.classes).map(String::as_str);
+    let mut doubled: Vec<&str> = words.filter(|class| !seen.insert(*class)).collect();
+    doubled.sort_unstable();
+    doubled.dedup();
+    doubled
 }
 
 /// The machine's classes, once all class scripts have run. The host name and `LAST` come behind
@@ -176,6 +187,15 @@ mod tests {
         };
         let classes = all_classes(&inputs(), &observed, &sources).unwrap();
         assert_eq!(classes.to_string(), "DEFAULT A B ADDED HOST X Y web1.lan LAST");
+    }
+
+    #[test]
+    fn what_is_named_twice_is_told_once() {
+        let said = |words: &str| Observed {
+            classes: words.split(' ').map(str::to_owned).collect(),
+            ..Observed::default()
+        };
+        assert_eq!(doubled_classes(&[said("A B A"), said("C B A")]), ["A", "B"]);
     }
 
     #[test]

@@ -89,6 +89,16 @@ fn is_replaceable(name: &str) -> bool {
     matches!(name, "task" | "call_hook") || name.strip_prefix("task_").is_some_and(is_task)
 }
 
+/// The same as FAI does it: it joins the lines, so that a comment in the first one swallows all that
+/// follows, and the words of a later comment become classes.
+pub(crate) fn joined_classes(stdout: &str) -> Vec<String> {
+    if stdout.trim_start().starts_with('#') {
+        return Vec::new();
+    }
+    let words = stdout.split_whitespace().filter(|word| !word.starts_with('#'));
+    words.map(str::to_owned).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +110,13 @@ mod tests {
                     helper () \n{ \n    task_tests () \n    { \n        :\n    }\n}\n\
                     task_other () \n{ \n    :\n}\n";
         assert_eq!(redefined(text), ["task_partition"]);
+    }
+
+    #[test]
+    fn joined_comments_swallow_classes_or_become_some() {
+        assert_eq!(joined_classes("# first\nA\n"), Vec::<String>::new());
+        assert_eq!(joined_classes("A\n# why not\nB\n"), ["A", "why", "not", "B"]);
+        assert_eq!(joined_classes("A\nB C\n"), ["A", "B", "C"]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use hostwright_model::plan::{Action, Inputs, Observed, Plan, Stage};
 use hostwright_model::vars::Vars;
 use std::collections::BTreeMap;
 
+use crate::run::Planner;
 use crate::session::Session;
 use hostwright_model::event::EventBody;
 
@@ -35,6 +36,7 @@ done
 /// Takes over what the finished steps of `stage` said.
 pub(crate) fn pass(
     session: &mut Session<'_>,
+    planner: &mut dyn Planner,
     emit: &mut dyn FnMut(EventBody),
     plan: &Plan,
     stage: &Stage,
@@ -54,7 +56,14 @@ pub(crate) fn pass(
         classes = Some(all);
     } else if barrier::defines_classes(stage) {
         let sources = class_sources(&mut work)?;
-        let all = barrier::all_classes(work.inputs, &observed, &sources)?;
+        let named = barrier::all_classes(work.inputs, &observed, &sources)?;
+        for class in barrier::doubled_classes(&observed) {
+            work.say(&format!(
+                "warning[duplicate-class]: class {class} is named more than once, and counts once; \
+                 FAI would run its hooks and scripts twice"
+            ));
+        }
+        let all = planner.settle_classes(named)?;
         take_back(&mut work, clean)?;
         if stage.steps.iter().any(|step| is_sourced_script(&step.action)) {
             take_back_functions(&mut work)?;

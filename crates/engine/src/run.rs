@@ -6,6 +6,7 @@ use crate::logs::LogFile;
 use crate::session::Session;
 use crate::work::exists;
 use crate::{actions, barrier, drift, observe, pass, task_error};
+use hostwright_model::class::ClassList;
 use hostwright_model::event::EventBody;
 use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::ids::StepId;
@@ -16,6 +17,12 @@ use hostwright_model::plan::{Action, Inputs, Observed, Plan, Step};
 pub trait Planner {
     /// The plan for `inputs`, checked.
     fn plan(&mut self, inputs: &Inputs) -> Result<Plan, Box<Fault>>;
+
+    /// The classes of a machine, once its scripts have named some: with those that the others need,
+    /// in the order that they need. A planner without class dependencies leaves them as they are.
+    fn settle_classes(&mut self, named: ClassList) -> Result<ClassList, Box<Fault>> {
+        Ok(named)
+    }
 }
 
 /// What a finished run came to.
@@ -120,7 +127,7 @@ impl Runner<'_, '_> {
             let name = barrier::name(stage);
             if stage.barrier && !self.session.history().barriers.contains(&name) {
                 self.enter(stage.phase)?;
-                pass::pass(self.session, self.emit, plan, stage)?;
+                pass::pass(self.session, self.planner, self.emit, plan, stage)?;
                 return Ok(true);
             }
         }

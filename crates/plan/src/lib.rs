@@ -17,6 +17,7 @@ mod check;
 mod check_plan;
 pub mod classes;
 mod codes;
+pub mod dependencies;
 mod finding;
 pub mod packages;
 mod render;

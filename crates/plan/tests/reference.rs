@@ -2,7 +2,7 @@
 
 mod support;
 
-use hostwright_plan::diagnostic_codes;
+use hostwright_plan::{TreeFile, check, diagnostic_codes};
 use std::collections::BTreeSet;
 
 const HEAD: &str = "\
@@ -35,4 +35,26 @@ fn every_code_has_a_line_in_the_reference() {
 fn no_code_is_there_twice() {
     let mut seen = BTreeSet::new();
     assert!(diagnostic_codes().all(|(code, _)| seen.insert(code)));
+}
+
+#[test]
+fn the_schema_of_dependencies_has_the_keys_that_are_read() {
+    let path = support::project().join("docs/reference/dependencies.schema.json");
+    let schema: serde_json::Value =
+        serde_json::from_str(&support::read_text(&path)).expect("the schema is JSON");
+    let keys = schema["additionalProperties"]["properties"].as_object().expect("properties");
+    for key in keys.keys() {
+        let found = broken_dependencies(&format!("[A]\n{key} = [\"DEFAULT\"]\n"));
+        assert_eq!(found, Vec::<String>::new(), "{key}");
+    }
+    assert_eq!(keys.len(), 3);
+    assert_eq!(broken_dependencies("[A]\nneeds = []\n"), ["bad-dependencies"]);
+}
+
+fn broken_dependencies(text: &str) -> Vec<String> {
+    let mut tree = support::minimal();
+    let file = TreeFile::file(text, false);
+    tree.files.insert("class/dependencies.toml".to_owned(), file);
+    let codes = check(&tree).into_iter().map(|diagnostic| diagnostic.code);
+    codes.filter(|code| code == "bad-dependencies").collect()
 }

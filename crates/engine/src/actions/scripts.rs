@@ -7,7 +7,7 @@ use crate::environment::is_secret;
 use crate::fault::ActionError;
 use crate::interpreter::Interpreter;
 use crate::logs::{LogFile, status_line};
-use crate::observe::{changed_vars, printed_classes, redefined};
+use crate::observe::{changed_vars, joined_classes, printed_classes, redefined};
 use crate::settings::Settings;
 use crate::task_error;
 use crate::work::Work;
@@ -82,10 +82,22 @@ pub(super) fn class_script(
         (status, words.split_whitespace().map(str::to_owned).collect())
     } else {
         let reply = execute(work, path, dir)?;
-        (reply.status, printed_classes(&reply.stdout))
+        (reply.status, classes_in(work, path, &reply.stdout))
     };
     tell_status(work, file_name(path), status);
     Ok(Done::exited(status, Observed { classes: words, ..Observed::default() }))
+}
+
+/// The classes in what a class script printed, by FAI's manual or, if that is wanted, by its code.
+fn classes_in(work: &mut Work<'_>, path: &str, stdout: &str) -> Vec<String> {
+    let (documented, joined) = (printed_classes(stdout), joined_classes(stdout));
+    if documented == joined {
+        return documented;
+    }
+    let as_fai = work.inputs.rules.fai_bugs;
+    let whose = if as_fai { "as FAI does" } else { "as FAI's manual says; FAI does not" };
+    work.say(&format!("warning[joined-comments]: {path} prints comments, which are read {whose}"));
+    if as_fai { joined } else { documented }
 }
 
 /// A `.var` file.

@@ -31,6 +31,10 @@ pub(super) fn findings(survey: &Survey<'_>) -> Vec<Diagnostic> {
         false => unnamed.iter().map(|(class, path)| unnamed_owner(class, path)).collect(),
     };
     found.extend(unnamed_conditions(survey, &named, &owners, by_hand));
+    let dependencies = &survey.space.dependencies;
+    let is_known = |class: &str| named.has(class) || owners.contains_key(class);
+    let unknown = dependencies.mentions().filter(|mention| !is_known(mention.class.as_str()));
+    found.extend(unknown.map(|mention| dependencies.unknown(mention)));
     found.extend(unused(survey));
     found.extend(doubled(survey));
     found
@@ -216,7 +220,9 @@ impl<'a> Named<'a> {
         let mut words: BTreeSet<&str> = KNOWN.into_iter().collect();
         let (mut endings, mut beginnings) = (BTreeSet::new(), BTreeSet::new());
         let texts = survey.texts.below("class/").chain(survey.texts.below("hooks/"));
-        for file in texts.filter(|file| !file.path.ends_with(".var")) {
+        let silent = [".var", ".deps", ".toml"];
+        let defines = |path: &str| !silent.iter().any(|ending| path.ends_with(ending));
+        for file in texts.filter(|file| defines(file.path)) {
             let text: &'a str = &file.text;
             words.extend(text.split(|c| !is_name(c)));
             for (at, _) in text.match_indices('}') {

@@ -8,6 +8,7 @@
 mod bases;
 mod disks;
 mod image;
+mod loader;
 mod overrides;
 mod skips;
 mod software;
@@ -63,6 +64,7 @@ pub fn advise(space: &ConfigSpace, inputs: &Inputs) -> Vec<Diagnostic> {
         let firmware = inputs.facts.firmware;
         found.extend(storage::check_firmware(&file.config, &layout, firmware));
     }
+    found.extend(planner.missing_boot_loader());
     finding::sort(&mut found);
     found
 }

@@ -3,12 +3,13 @@
 use super::read::{Reader, is_numbered};
 use super::runnable::{self, Use};
 use super::{ClassScript, HostClasses, VarFile};
+use crate::dependencies;
 use crate::finding::{Finding, Line};
 use crate::tree::TreeFile;
 use hostwright_model::class::ClassName;
 
-/// Endings in `class/` that FAI gives a meaning or that its examples use.
-const OTHER_SUFFIXES: [&str; 2] = [".profile", ".deps"];
+/// Ending of the files of the menu, which class scripts read.
+const PROFILE_SUFFIX: &str = ".profile";
 
 /// Endings that no host name has.
 const FILE_SUFFIXES: [&str; 9] =
@@ -26,7 +27,14 @@ impl Reader {
             if let Some(class) = self.class(path, class) {
                 self.space.var_files.insert(class, vars);
             }
-        } else if OTHER_SUFFIXES.iter().all(|suffix| !name.ends_with(suffix)) {
+        } else if path == dependencies::FILE {
+            self.found.extend(self.space.dependencies.read_toml(&file.text()));
+        } else if let Some(class) = name.strip_suffix(".deps") {
+            if let Some(class) = self.class(path, class) {
+                let found = self.space.dependencies.read_deps(path, class, &file.text());
+                self.found.extend(found);
+            }
+        } else if !name.ends_with(PROFILE_SUFFIX) {
             match why_no_host(name, file) {
                 None => self.host_classes(path, name, &file.text()),
                 Some(finding) => self.found.push(finding.at_start(path, &file.text())),

@@ -4,6 +4,7 @@
 //! class/NN-name[.sh]     class scripts         hooks/TASK.CLASS[.sh]     user code around tasks
 //! class/HOST             classes of a host     scripts/CLASS[/NN-name]   user code of `configure`
 //! class/CLASS.var        variables             tests/CLASS[/NN-name]     user code of `tests`
+//! class/dependencies.toml, class/CLASS.deps    what classes need of each other
 //! package_config/CLASS   packages              files/PATH/CLASS          variants for fcopy
 //! package_config/CLASS.gpg  apt keys           debconf/CLASS[/NAME]      answers
 //! disk_config/CLASS      partitions            basefiles/CLASS.tar.xz    base systems
@@ -25,6 +26,7 @@ pub use package_file::{BlockAction, PackageBlock, PackageFile, PackageWord};
 pub use read::parse;
 pub use var_file::{Assignment, VarFile};
 
+use crate::dependencies::{self, Dependencies};
 use crate::finding::Finding;
 use crate::storage::DiskConfig;
 use hostwright_model::class::{ClassList, ClassName};
@@ -32,7 +34,7 @@ use hostwright_model::diagnostic::Diagnostic;
 use hostwright_model::ids::Digest;
 use hostwright_model::phase::Phase;
 use hostwright_model::vars::Var;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that a config space says. Paths are relative to the space.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +47,8 @@ pub struct ConfigSpace {
     pub class_scripts: Vec<ClassScript>,
     /// Classes of single hosts, by host name.
     pub host_classes: BTreeMap<String, HostClasses>,
+    /// What classes need of each other.
+    pub dependencies: Dependencies,
     /// `.var` files.
     pub var_files: BTreeMap<ClassName, VarFile>,
     /// `hooks/subroutines`, where there is one.
@@ -71,6 +75,8 @@ pub struct ConfigSpace {
     pub files: BTreeMap<String, BTreeMap<ClassName, String>>,
     /// Packages as files.
     pub package_archives: BTreeMap<ClassName, Vec<String>>,
+    /// Files of packages, scripts and hooks that mention a boot loader.
+    pub(crate) loader_files: BTreeSet<String>,
     /// What is wrong in single files; it counts for a machine if [`ConfigSpace::is_active`] says so.
     pub(crate) findings: Vec<Diagnostic>,
 }
@@ -170,8 +176,11 @@ impl ConfigSpace {
         let Some((directory, rest)) = path.split_once('/') else { return true };
         let first = rest.split('/').next().unwrap_or_default();
         let class = match directory {
-            "class" if read::is_numbered(first) => return true,
-            "class" => first.strip_suffix(".var").unwrap_or(first),
+            "class" if read::is_numbered(first) || path == dependencies::FILE => return true,
+            "class" => {
+                let stem = first.strip_suffix(".var").or(first.strip_suffix(".deps"));
+                stem.unwrap_or(first)
+            }
             "hooks" => {
                 let class = rest.split_once('.').map_or("", |(_, class)| class);
                 class.strip_suffix(".sh").unwrap_or(class)

@@ -2,12 +2,13 @@
 
 use super::runnable::{self, Use};
 use super::{ConfigSpace, DiskConfigFile, PackageFile};
+use crate::dependencies::Dependencies;
 use crate::finding::{self, Finding};
 use crate::storage;
 use crate::tree::{ConfigTree, TreeFile};
 use hostwright_model::class::ClassName;
 use hostwright_model::diagnostic::Diagnostic;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Endings of base files.
 const BASE_FILE_SUFFIXES: [&str; 8] =
@@ -15,6 +16,25 @@ const BASE_FILE_SUFFIXES: [&str; 8] =
 
 /// Names beside the variants of a file that are no variants.
 const FILE_HELPERS: [&str; 4] = ["preinst", "postinst", "file-modes", "_substitute"];
+
+/// Where boot loaders are installed from.
+const LOADER_DIRECTORIES: [&str; 3] = ["package_config", "scripts", "hooks"];
+
+/// Programs and packages of boot loaders, or parts of their names.
+const LOADERS: [&str; 12] = [
+    "grub",
+    "GRUB",
+    "lilo",
+    "extlinux",
+    "syslinux",
+    "systemd-boot",
+    "bootctl",
+    "refind",
+    "zipl",
+    "flash-kernel",
+    "u-boot",
+    "efibootmgr",
+];
 
 /// Reads a config space. What is wrong is in the diagnostics, in the order of files and lines; the
 /// space has everything that could be read.
@@ -32,6 +52,7 @@ pub fn parse(tree: &ConfigTree) -> (ConfigSpace, Vec<Diagnostic>) {
     space
         .hooks
         .sort_by(|a, b| (a.phase, &a.class, !a.sourced).cmp(&(b.phase, &b.class, !b.sourced)));
+    found.extend(space.dependencies.verify());
     finding::sort(&mut found);
     space.findings = found.clone();
     (space, found)
@@ -52,6 +73,11 @@ pub(super) fn key_class(name: &str) -> Option<&str> {
     name.strip_suffix(".gpg").or_else(|| name.strip_suffix(".asc"))
 }
 
+fn mentions_loader(content: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(content);
+    LOADERS.iter().any(|name| text.contains(name))
+}
+
 /// True for what editors, dpkg and people leave behind.
 fn is_litter(name: &str) -> bool {
     let endings = ["~", ".bak", ".orig", ".rej", ".swp", ".md", ".dpkg-old", ".dpkg-new"];
@@ -67,6 +93,7 @@ fn empty(tree: &ConfigTree) -> ConfigSpace {
         has_class_directory: tree.files.keys().any(|path| path.starts_with("class/")),
         class_scripts: Vec::new(),
         host_classes: BTreeMap::new(),
+        dependencies: Dependencies::default(),
         var_files: BTreeMap::new(),
         subroutines: None,
         functions: BTreeMap::new(),
@@ -80,6 +107,7 @@ fn empty(tree: &ConfigTree) -> ConfigSpace {
         disk_configs: BTreeMap::new(),
         files: BTreeMap::new(),
         package_archives: BTreeMap::new(),
+        loader_files: BTreeSet::new(),
         findings: Vec::new(),
     }
 }
@@ -96,6 +124,9 @@ impl Reader {
         let (directory, rest) = (parts.next().unwrap_or_default(), parts.collect::<Vec<_>>());
         if rest.iter().any(|name| is_litter(name)) && directory != "files" {
             return;
+        }
+        if LOADER_DIRECTORIES.contains(&directory) && mentions_loader(&file.content) {
+            self.space.loader_files.insert(path.to_owned());
         }
         match (directory, rest.as_slice()) {
             ("class", [name]) => self.class_file(path, name, file),
