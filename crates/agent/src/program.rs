@@ -13,6 +13,7 @@ Usage: hostwright-agent VERB
 
 Verbs for the rescue shell of a machine whose installation failed:
   resume     go on with the installation where it stopped
+  undo       put partition tables and signatures back as they were, while that can be done
   reboot     restart the machine, without unmounting anything
   poweroff   switch the machine off, without unmounting anything
 
@@ -38,6 +39,7 @@ pub fn run(name: &str, args: &[String]) -> ExitCode {
             session::INSTALLED => end(Power::Reboot),
             failed => status(failed),
         },
+        (_, Some("undo")) => undo(),
         (_, Some("reboot")) => end(Power::Reboot),
         (_, Some("poweroff")) => end(Power::Off),
         _ => {
@@ -63,6 +65,20 @@ pub fn run_tool(name: &str, args: &[String]) -> ExitCode {
         err: &mut std::io::stderr(),
     };
     status(tools::main(name, args, &mut session))
+}
+
+/// Takes back what the run of this machine did to its disks, as far as it can be.
+fn undo() -> ExitCode {
+    match hostwright_engine::undo_record(&mut RealHost::default(), &session::record_dir()) {
+        Ok(changed) => {
+            complain(&format!("{changed} devices were put back\n"));
+            ExitCode::SUCCESS
+        }
+        Err(fault) => {
+            complain(&format!("hostwright-agent: {fault}\n"));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn end(how: Power) -> ExitCode {

@@ -236,7 +236,7 @@ fn inputs(order: &Order, facts: Facts) -> Result<Inputs, Box<Fault>> {
 /// FAI's own directories, since scripts know them.
 fn settings(order: &Order) -> Settings {
     Settings {
-        record_dir: format!("{WORK_DIR}/run"),
+        record_dir: record_dir(),
         space_dir: SPACE_DIR.to_owned(),
         target_dir: "/target".to_owned(),
         log_dir: "/tmp/fai".to_owned(),
@@ -249,6 +249,11 @@ fn settings(order: &Order) -> Settings {
         firmware_view: None,
         fat_stage_dir: None,
     }
+}
+
+/// Where the journal of this machine's run is.
+pub(crate) fn record_dir() -> String {
+    format!("{WORK_DIR}/run")
 }
 
 #[cfg(test)]

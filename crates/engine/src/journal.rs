@@ -11,6 +11,7 @@
 //! {"record":"begun","step":"format/vda1","phase":"partition","action":{…}}
 //! {"record":"finished","step":"format/vda1","outcome":"changed"}
 //! {"record":"barrier","after":"vars/LAST","inputs":{…}}
+//! {"record":"undone"}
 //! {"record":"failed","code":"task-error"}
 //! {"record":"ended","task_error":0}
 //! ```
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::fault::ActionError;
+use crate::undo;
 
 const VERSION: u32 = 1;
 
@@ -87,6 +89,8 @@ pub(crate) enum Record {
         #[serde(default, skip_serializing_if = "ShellChange::is_empty")]
         shell: ShellChange,
     },
+    /// What steps did to tables and signatures was taken back: they are to be done again.
+    Undone,
     /// The run stopped.
     Failed { code: String },
     /// The run is done.
@@ -177,6 +181,11 @@ impl History {
                 self.inputs = Inputs::clone(inputs);
                 self.early_vars = early_vars.clone();
                 self.barriers.insert(after.clone());
+            }
+            Record::Undone => {
+                let undone = self.begun.iter().filter(|begun| undo::can_be_undone(&begun.action));
+                let undone: Vec<StepId> = undone.map(|begun| begun.step.clone()).collect();
+                self.finished.retain(|step, _| !undone.contains(step));
             }
             Record::Failed { code } => self.failed = Some(code.clone()),
             Record::Ended { task_error } => self.ended = Some(*task_error),

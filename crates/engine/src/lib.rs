@@ -31,6 +31,7 @@ mod journal;
 mod logs;
 mod observe;
 mod pass;
+mod passphrases;
 mod run;
 #[cfg(test)]
 mod samples;
@@ -40,6 +41,7 @@ mod settings;
 pub mod shell;
 mod task_error;
 pub mod tools;
+mod undo;
 mod work;
 
 pub use environment::{FAI_VERSION, FAT_STAGE};
@@ -48,3 +50,4 @@ pub use images::{Images, NoImages};
 pub use run::{Planner, Report, run};
 pub use session::Session;
 pub use settings::Settings;
+pub use undo::undo_record;

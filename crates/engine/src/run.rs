@@ -3,15 +3,17 @@
 use crate::fault::{ActionError, at_step};
 use crate::journal::{Record, ShellChange};
 use crate::logs::LogFile;
+use crate::passphrases::Passphrases;
 use crate::session::Session;
 use crate::work::exists;
-use crate::{actions, barrier, drift, observe, pass, task_error};
+use crate::{actions, barrier, drift, observe, pass, task_error, undo};
 use hostwright_model::class::ClassList;
 use hostwright_model::event::EventBody;
 use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::ids::StepId;
 use hostwright_model::phase::Phase;
 use hostwright_model::plan::{Action, Inputs, Observed, Plan, Step};
+use hostwright_model::storage::EncryptionKey;
 
 /// Makes plans. The engine does not know how.
 pub trait Planner {
@@ -22,6 +24,12 @@ pub trait Planner {
     /// in the order that they need. A planner without class dependencies leaves them as they are.
     fn settle_classes(&mut self, named: ClassList) -> Result<ClassList, Box<Fault>> {
         Ok(named)
+    }
+
+    /// The passphrase that a line of a disk_config gives an encrypted device. Plans and journals
+    /// only name the place.
+    fn passphrase(&mut self, _file: &str, _line: u32) -> Option<String> {
+        None
     }
 }
 
@@ -139,8 +147,24 @@ impl Runner<'_, '_> {
         let finished: Vec<Action> =
             self.session.history().finished_steps().map(|begun| begun.action.clone()).collect();
         let id = StepId::from("resume");
+        let passphrases = self.passphrases(&finished);
         let mut work = self.session.work(self.emit, plan, Phase::Confdir, &id, true);
+        work.passphrases = passphrases;
         actions::restore(&mut work, &finished)
+    }
+
+    /// The passphrases that actions need.
+    fn passphrases(&mut self, actions: &[Action]) -> Passphrases {
+        let mut passphrases = Passphrases::default();
+        for action in actions {
+            if let Action::Encrypt { encrypted } = action
+                && let EncryptionKey::Passphrase { file, line } = &encrypted.key
+                && let Some(passphrase) = self.planner.passphrase(file, *line)
+            {
+                passphrases.put(file, *line, passphrase);
+            }
+        }
+        passphrases
     }
 
     fn end(&mut self) -> Result<u32, ActionError> {
@@ -224,7 +248,9 @@ impl Runner<'_, '_> {
     ) -> Result<(), ActionError> {
         let before = self.session.history().shell.clone();
         let earlier = self.observed_in(plan, phase);
+        let passphrases = self.passphrases(std::slice::from_ref(&step.action));
         let mut work = self.session.work(self.emit, plan, phase, &step.id, repeated);
+        work.passphrases = passphrases;
         let mut done = actions::execute(&mut work, &step.action, &earlier)?;
         if actions::is_user_code(&step.action) {
             let limit = work.shell_vars.get("STOP_ON_ERROR").cloned();
@@ -256,7 +282,9 @@ impl Runner<'_, '_> {
         let code = fault.code.clone();
         let noted = self.session.journal.append(self.session.host, &Record::Failed { code });
         // Without power nothing more can be done; what else fails here is not the cause.
+        let mut fault = fault;
         if noted.is_ok() {
+            self.put_disks_back(&mut fault);
             let _ = self.save_what_can_be_saved(&fault);
         }
         let session = &mut *self.session;
@@ -264,6 +292,22 @@ impl Runner<'_, '_> {
         let untold = (!self.told).then(|| Fault::clone(&fault));
         (self.emit)(EventBody::RunFinished { ok: false, task_error, fault: untold });
         fault
+    }
+
+    /// Before anything of value is overwritten, a run that stops leaves the disks as they were.
+    fn put_disks_back(&mut self, fault: &mut Fault) {
+        if !undo::is_worth_it(self.session.history()) {
+            return;
+        }
+        match undo::undo_with(self.session, self.emit) {
+            Ok(_) => fault.cure = format!("the disks are as they were; {}", fault.cure),
+            Err(error) => {
+                let reason = Box::<Fault>::from(error);
+                let command = format!("hostwright run undo {}", self.session.settings.record_dir);
+                fault.output.push(format!("the disks were not put back: {reason}"));
+                fault.cure = format!("{}; '{command}' puts the disks back", fault.cure);
+            }
+        }
     }
 
     fn save_what_can_be_saved(&mut self, fault: &Fault) -> Result<(), ActionError> {

@@ -5,6 +5,7 @@ use crate::fault::ActionError;
 use crate::images::Images;
 use crate::journal::{History, Journal, Record, ShellChange};
 use crate::logs::{LogFile, Logs};
+use crate::passphrases::Passphrases;
 use crate::settings::Settings;
 use crate::shell::ShimKind;
 use crate::work::Work;
@@ -19,8 +20,15 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 
 /// Files by which an earlier run in the same log directory would speak to this one.
-const LEFTOVERS: [&str; 6] =
-    ["additional-classes", "additional.var", "disk_var.sh", "fstab", "crypttab", "test.log"];
+const LEFTOVERS: [&str; 7] = [
+    "additional-classes",
+    "additional.var",
+    "disk_var.sh",
+    "fstab",
+    "crypttab",
+    "mdadm.conf",
+    "test.log",
+];
 
 /// Chooses the prefix that runs a command in the target, as FAI does: one that takes every process
 /// it leaves behind along, where the machine lets it.
@@ -98,6 +106,17 @@ impl<'a> Session<'a> {
         Ok(Some(session))
     }
 
+    /// A session that only looks at its journal and at devices: it has no shell.
+    pub(crate) fn of_journal(
+        host: &'a mut dyn Host,
+        images: &'a mut dyn Images,
+        settings: Settings,
+        journal: Journal,
+    ) -> Self {
+        let (shell_vars, logs, to_restore) = (BTreeMap::new(), Logs::default(), false);
+        Self { host, images, settings, journal, shell_vars, logs, to_restore }
+    }
+
     pub(crate) fn history(&self) -> &History {
         self.journal.history()
     }
@@ -169,6 +188,7 @@ impl<'a> Session<'a> {
             phase,
             repeated,
             run_date: &history.run_date,
+            passphrases: Passphrases::default(),
             shell_vars: &mut self.shell_vars,
             logs: &mut self.logs,
             log: LogFile::Fai,

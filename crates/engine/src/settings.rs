@@ -36,6 +36,24 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// For looking at the record of a run that somebody else made.
+    pub(crate) fn of_record(record_dir: &str) -> Self {
+        let record_dir = record_dir.trim_end_matches('/').to_owned();
+        Self {
+            space_dir: format!("{record_dir}/space"),
+            target_dir: format!("{record_dir}/target"),
+            log_dir: format!("{record_dir}/log"),
+            record_dir,
+            program: String::new(),
+            shims: false,
+            package_proxy: None,
+            vars: BTreeMap::new(),
+            flags: Vec::new(),
+            verbose: false,
+            firmware_view: None,
+        }
+    }
+
     /// Where the journal is.
     pub(crate) fn journal(&self) -> String {
         format!("{}/journal", self.record_dir)
@@ -49,6 +67,11 @@ impl Settings {
     /// First directory of scripts' PATH.
     pub(crate) fn tools_dir(&self) -> String {
         format!("{}/bin", self.record_dir)
+    }
+
+    /// Where a file system is mounted for a moment while it is made or resized.
+    pub(crate) fn scratch_mount(&self) -> String {
+        format!("{}/mnt", self.record_dir)
     }
 
     /// A file of the config space.

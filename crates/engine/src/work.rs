@@ -4,6 +4,7 @@
 use crate::fault::ActionError;
 use crate::images::Images;
 use crate::logs::{LogFile, Logs};
+use crate::passphrases::Passphrases;
 use crate::settings::Settings;
 use hostwright_host::{Command, Host, HostError, Output, ShellReply, ShellRequest};
 use hostwright_model::event::{EventBody, Stream};
@@ -28,6 +29,8 @@ pub(crate) struct Work<'s> {
     /// True if the step began before and nobody knows how far it came.
     pub repeated: bool,
     pub run_date: &'s str,
+    /// Those that the step needs.
+    pub passphrases: Passphrases,
     /// Exported variables of the shell, as of its latest reply.
     pub shell_vars: &'s mut BTreeMap<String, String>,
     pub logs: &'s mut Logs,

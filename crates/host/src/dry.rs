@@ -76,6 +76,19 @@ impl<H: Host> Host for DryHost<H> {
         }
     }
 
+    fn read_at(&mut self, path: &str, offset: u64, length: usize) -> Result<Vec<u8>, HostError> {
+        self.inner.read_at(path, offset, length)
+    }
+
+    fn write_at(&mut self, path: &str, offset: u64, bytes: &[u8]) -> Result<(), HostError> {
+        self.ops.push(format!("overwrite {} bytes of {path} at {offset}", bytes.len()));
+        Ok(())
+    }
+
+    fn random_bytes(&mut self, count: usize) -> Result<Vec<u8>, HostError> {
+        self.inner.random_bytes(count)
+    }
+
     fn write(&mut self, path: &str, content: &[u8], mode: u32) -> Result<(), HostError> {
         self.ops.push(format!("write {path} ({} bytes, mode {mode:04o})", content.len()));
         self.files.insert(path.to_owned(), Some(content.to_owned()));

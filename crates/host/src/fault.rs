@@ -181,6 +181,18 @@ impl<H: Host> Host for FaultHost<H> {
         self.inner.read(path)
     }
 
+    fn read_at(&mut self, path: &str, offset: u64, length: usize) -> Result<Vec<u8>, HostError> {
+        self.inner.read_at(path, offset, length)
+    }
+
+    fn write_at(&mut self, path: &str, offset: u64, bytes: &[u8]) -> Result<(), HostError> {
+        self.operate("overwrite", path, |inner| inner.write_at(path, offset, bytes))
+    }
+
+    fn random_bytes(&mut self, count: usize) -> Result<Vec<u8>, HostError> {
+        self.inner.random_bytes(count)
+    }
+
     fn write(&mut self, path: &str, content: &[u8], mode: u32) -> Result<(), HostError> {
         self.operate("write", path, |inner| inner.write(path, content, mode))
     }

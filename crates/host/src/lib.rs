@@ -177,6 +177,15 @@ pub trait Host: Send {
     /// Content of a file; `None` if there is none.
     fn read(&mut self, path: &str) -> Result<Option<Vec<u8>>, HostError>;
 
+    /// `length` bytes of a file or device from byte `offset` on; fewer where it ends before.
+    fn read_at(&mut self, path: &str, offset: u64, length: usize) -> Result<Vec<u8>, HostError>;
+
+    /// Overwrites bytes of a device that exists, and waits until it has them.
+    fn write_at(&mut self, path: &str, offset: u64, bytes: &[u8]) -> Result<(), HostError>;
+
+    /// Bytes that nobody can guess.
+    fn random_bytes(&mut self, count: usize) -> Result<Vec<u8>, HostError>;
+
     /// Replaces a file as a whole (written beside it, synced, renamed over it); makes directories.
     fn write(&mut self, path: &str, content: &[u8], mode: u32) -> Result<(), HostError>;
 

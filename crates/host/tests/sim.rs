@@ -193,7 +193,7 @@ fn the_kernel_s_files_follow_the_state() {
     let dev = host.list("/dev").expect("lists");
     assert_eq!(dev, ["nvme0n1", "vda", "vda1", "vda2", "vda5"]);
     let block = host.list("/sys/class/block/vda").expect("lists");
-    assert_eq!(block, ["holders", "size", "vda1", "vda2", "vda5"]);
+    assert_eq!(block, ["holders", "size", "slaves", "vda1", "vda2", "vda5"]);
     let facts = host.facts().expect("answers");
     assert_eq!(facts.disks[0].signatures, ["dos"]);
     assert_eq!(facts.disks[1].signatures, ["ntfs"]);

@@ -18,12 +18,17 @@ use std::path::Path;
 pub const PACKAGES: &[&str] = &[
     // Disks and file systems.
     "btrfs-progs",
+    "cryptsetup-bin",
+    "dmsetup",
     "dosfstools",
     "e2fsprogs",
     "efibootmgr",
+    "f2fs-tools",
     "fdisk",
     "lvm2",
+    "mdadm",
     "mount",
+    "ntfs-3g",
     "parted",
     "xfsprogs",
     // Devices.

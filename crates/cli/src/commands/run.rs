@@ -6,18 +6,22 @@ use crate::render::progress::Bars;
 use crate::render::{json, table};
 use clap::Subcommand;
 use hostwright_client::OperatorClient;
+use hostwright_host::real::RealHost;
 use hostwright_model::api::{Run, RunState};
 use hostwright_model::ids::{MachineName, RunId};
 use hostwright_model::progress::{PhaseState, RunProgress};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Installations: list, show, watch.
+/// Installations: list, show, watch, undo.
 #[derive(Subcommand)]
 #[command(after_help = "\
 Examples:
   hostwright run list --machine web1
-  hostwright run watch RUN               progress bars until it ends; exit status 0 if it went well")]
+  hostwright run watch RUN               progress bars until it ends; exit status 0 if it went well
+  hostwright run undo /run/hostwright/run
+                                         on the machine itself: its partition tables as they were")]
 pub enum Verb {
     /// Runs, latest first.
     List {
@@ -31,6 +35,11 @@ pub enum Verb {
     Show(OneArgs),
     /// Follow a run to its end.
     Watch(OneArgs),
+    /// Put partition tables, superblocks and signatures back as they were before a run.
+    ///
+    /// Runs on the machine whose disks were changed. A run that fails before it overwrites data does
+    /// it by itself; afterwards it is refused. The run can be resumed later, and changes them again.
+    Undo(UndoArgs),
 }
 
 /// One run of one server.
@@ -40,6 +49,13 @@ pub struct OneArgs {
     run: String,
     #[command(flatten)]
     server: ServerArgs,
+}
+
+/// A run of this machine.
+#[derive(clap::Args)]
+pub struct UndoArgs {
+    /// Record directory of the run, with its journal.
+    run: PathBuf,
 }
 
 /// Does it.
@@ -55,6 +71,7 @@ pub fn run(verb: Verb, as_json: bool) -> Result<ExitCode, Failure> {
             show(&client.run(&id)?, &client.progress(&id)?, as_json);
             Ok(ExitCode::SUCCESS)
         }
+        Verb::Undo(args) => undo(&args, as_json),
         Verb::Watch(one) => watch(&one.server.client()?, &RunId::new(one.run)),
     }
 }
@@ -122,4 +139,17 @@ fn watch(client: &OperatorClient, id: &RunId) -> Result<ExitCode, Failure> {
         }
         std::thread::sleep(Duration::from_millis(300));
     }
+}
+
+fn undo(args: &UndoArgs, as_json: bool) -> Result<ExitCode, Failure> {
+    let dir = args.run.canonicalize();
+    let dir = dir.map_err(|error| crate::faults::file("open", &args.run, &error))?;
+    let mut host = RealHost::default();
+    let changed = hostwright_engine::undo_record(&mut host, &dir.display().to_string())?;
+    if as_json {
+        json::print(&serde_json::json!({ "changed_devices": changed }));
+    } else {
+        println!("{changed} devices were put back; all are as they were before the run");
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,13 +1,19 @@
 //! What setup-storage leaves behind, and the installed system's fstab.
 
-use super::{Done, fstab, scripts};
+use super::{Done, encrypt, fstab, raid, scripts};
 use crate::fault::ActionError;
 use crate::work::Work;
 use hostwright_model::fault::FaultKind;
 use hostwright_model::plan::TargetProfile;
 use hostwright_model::storage::{FstabKey, StorageLayout, Volume};
 
-/// Writes `fstab` and `disk_var.sh` to the log directory and reads the latter into the shell.
+/// ARRAY lines for the installed system, in the log directory.
+const MDADM_CONF: &str = "mdadm.conf";
+/// What a mdadm.conf(5) has beside them where mdadm is not installed yet.
+const MDADM_DEFAULTS: &str = "HOMEHOST <system>\nMAILADDR root\n";
+
+/// Writes `fstab`, `crypttab`, `mdadm.conf` and `disk_var.sh` to the log directory and reads the
+/// last into the shell.
 pub(super) fn storage_files(
     work: &mut Work<'_>,
     layout: &StorageLayout,
@@ -19,10 +25,36 @@ pub(super) fn storage_files(
     let table = fstab::fstab(&volumes);
     let vars = fstab::disk_var(layout, &volumes);
     work.host.write(&work.settings.in_logs("fstab"), table.as_bytes(), 0o644)?;
+    crypttab(work, layout)?;
+    mdadm_conf(work, layout)?;
     let path = work.settings.in_logs("disk_var.sh");
     work.host.write(&path, vars.as_bytes(), 0o644)?;
     scripts::source_own(work, &path)?;
     Ok(Done::changed())
+}
+
+fn crypttab(work: &mut Work<'_>, layout: &StorageLayout) -> Result<(), ActionError> {
+    let mut text = String::new();
+    for device in &layout.encrypted {
+        let volume = layout.volumes.iter().find(|volume| volume.device == device.mapped_device);
+        let kind = volume.and_then(|volume| volume.file_system.as_deref());
+        text.push_str(&encrypt::crypttab_line(work, device, kind)?);
+    }
+    if !text.is_empty() {
+        work.host.write(&work.settings.in_logs("crypttab"), text.as_bytes(), 0o600)?;
+    }
+    Ok(())
+}
+
+fn mdadm_conf(work: &mut Work<'_>, layout: &StorageLayout) -> Result<(), ActionError> {
+    let mut text = String::new();
+    for array in &layout.arrays {
+        text.push_str(&raid::conf_line(work, array)?);
+    }
+    if !text.is_empty() {
+        work.host.write(&work.settings.in_logs(MDADM_CONF), text.as_bytes(), 0o644)?;
+    }
+    Ok(())
 }
 
 fn key(work: &mut Work<'_>, volume: &Volume) -> Result<String, ActionError> {
@@ -43,6 +75,8 @@ fn key(work: &mut Work<'_>, volume: &Volume) -> Result<String, ActionError> {
 /// Puts fstab and crypttab into the target. What an image brought along for other mount points is
 /// kept; what was there before is `fstab.old`.
 pub(super) fn install_fstab(work: &mut Work<'_>) -> Result<Done, ActionError> {
+    install_crypttab(work)?;
+    install_mdadm_conf(work)?;
     let path = work.target("etc/fstab");
     let old = work.read_text(&path)?;
     let Some(own) = work.read_text(&work.settings.in_logs("fstab"))? else {
@@ -64,8 +98,64 @@ pub(super) fn install_fstab(work: &mut Work<'_>) -> Result<Done, ActionError> {
         work.host.write(&work.target("etc/fstab.old"), old.as_bytes(), 0o644)?;
     }
     work.host.write(&path, new.as_bytes(), 0o644)?;
-    if let Some(crypttab) = work.host.read(&work.settings.in_logs("crypttab"))? {
-        work.host.write(&work.target("etc/crypttab"), &crypttab, 0o600)?;
-    }
     Ok(Done::changed())
+}
+
+/// Puts crypttab into the target, and the key files that it names: FAI deletes them, and such a
+/// system cannot open its devices.
+fn install_crypttab(work: &mut Work<'_>) -> Result<(), ActionError> {
+    let Some(crypttab) = work.host.read(&work.settings.in_logs("crypttab"))? else {
+        return Ok(());
+    };
+    work.host.write(&work.target("etc/crypttab"), &crypttab, 0o600)?;
+    let encrypted = work.plan.layout.as_ref().map(|layout| layout.encrypted.clone());
+    for device in encrypted.unwrap_or_default() {
+        let from = encrypt::key_file(work.settings, &device.name);
+        let Some(key) = work.host.read(&from)? else { continue };
+        let to = encrypt::installed_key_file(&device.name);
+        work.say(&format!("the key of {} is {to} of the installed system", device.name));
+        work.host.make_dir(&work.target("etc/keys"), 0o700)?;
+        work.host.write(&work.target(&to), &key, 0o600)?;
+    }
+    Ok(())
+}
+
+/// Gives the installed system the names of its arrays. What it has beside them stays.
+fn install_mdadm_conf(work: &mut Work<'_>) -> Result<(), ActionError> {
+    let Some(arrays) = work.read_text(&work.settings.in_logs(MDADM_CONF))? else {
+        return Ok(());
+    };
+    let path = work.target("etc/mdadm/mdadm.conf");
+    let old = work.read_text(&path)?.unwrap_or_else(|| MDADM_DEFAULTS.to_owned());
+    let new = replace_arrays(&old, &arrays);
+    work.host.write(&path, new.as_bytes(), 0o644)?;
+    Ok(())
+}
+
+/// A mdadm.conf(5) with these ARRAY lines instead of its own.
+fn replace_arrays(conf: &str, arrays: &str) -> String {
+    let mut in_array = false;
+    let mut text = String::new();
+    for line in conf.lines() {
+        // A line that begins with a blank goes on with the one before.
+        in_array = line.starts_with("ARRAY") || (in_array && line.starts_with([' ', '\t']));
+        if !in_array {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text + arrays
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrays_replace_those_of_the_image_and_nothing_else() {
+        let conf = "HOMEHOST <system>\nARRAY /dev/md9 UUID=1\n   name=old\nMAILADDR root\n";
+        let new = replace_arrays(conf, "ARRAY /dev/md0 UUID=2\n");
+        assert_eq!(new, "HOMEHOST <system>\nMAILADDR root\nARRAY /dev/md0 UUID=2\n");
+        assert_eq!(replace_arrays(&new, "ARRAY /dev/md0 UUID=2\n"), new);
+    }
 }

@@ -1,18 +1,22 @@
 //! File systems and swap areas.
 
 use super::Done;
+use super::nodes;
 use crate::fault::ActionError;
 use crate::work::Work;
-use hostwright_host::{Command, Tool};
-use hostwright_model::storage::Volume;
+use hostwright_host::{Command, MountRequest, Tool};
+use hostwright_model::storage::{BtrfsProfile, Volume};
 
-/// Makes what the volume says, over whatever was there.
+/// Makes what the volume says, over whatever was there; what is kept is left alone.
 pub(super) fn make_file_system(work: &mut Work<'_>, volume: &Volume) -> Result<Done, ActionError> {
-    let Some(kind) = volume.file_system.as_deref() else {
+    let Some(kind) = volume.file_system.as_deref().filter(|_| !volume.fate.keeps_content()) else {
         return Ok(Done::already_true());
     };
+    if let Some(profile) = &volume.btrfs {
+        return make_btrfs(work, volume, profile);
+    }
     // A new partition may begin where an old file system did, and two signatures confuse blkid(8).
-    work.tool(Command::new(Tool::Wipefs).args(["--all", "--force", &volume.device]))?;
+    nodes::wipe(work, &volume.device)?;
     let make = match kind {
         "swap" => Command::new(Tool::Mkswap),
         kind => Command::mkfs(kind).args(never_ask(kind).iter().copied()),
@@ -29,7 +33,58 @@ pub(super) fn make_file_system(work: &mut Work<'_>, volume: &Volume) -> Result<D
 fn never_ask(kind: &str) -> &'static [&'static str] {
     match kind {
         "ext2" | "ext3" | "ext4" => &["-F", "-q"],
-        "xfs" | "btrfs" => &["-f"],
+        "xfs" | "btrfs" | "f2fs" | "nilfs2" => &["-f"],
+        // It takes arrays and whole disks for mistakes.
+        "fat" | "vfat" | "msdos" => &["-I"],
+        "jfs" | "reiserfs" => &["-q"],
+        "ntfs" => &["-F"],
         _ => &[],
     }
+}
+
+/// Makes a btrfs on all its devices, and the subvolume that is mounted later.
+fn make_btrfs(
+    work: &mut Work<'_>,
+    volume: &Volume,
+    profile: &BtrfsProfile,
+) -> Result<Done, ActionError> {
+    for device in &profile.devices {
+        nodes::wipe(work, device)?;
+    }
+    let mut make = Command::mkfs("btrfs").arg("-f");
+    if let Some(level) = &profile.data_profile {
+        make = make.args(["-d", level]);
+    }
+    work.tool(make.args(&volume.create_options).args(&profile.devices))?;
+    make_known(work, volume)?;
+    let dir = work.settings.scratch_mount();
+    work.host.unmount(&dir)?;
+    work.host.mount(&MountRequest {
+        source: volume.device.clone(),
+        target: dir.clone(),
+        file_system: Some("btrfs".to_owned()),
+        options: String::new(),
+    })?;
+    let made = make_subvolume(work, &dir, &profile.subvolume);
+    work.host.unmount(&dir)?;
+    made?;
+    Ok(Done::changed())
+}
+
+fn make_subvolume(work: &mut Work<'_>, dir: &str, name: &str) -> Result<(), ActionError> {
+    let path = format!("{dir}/{}", name.trim_start_matches('/'));
+    if let Some((parent, _)) = path.rsplit_once('/').filter(|(parent, _)| *parent != dir) {
+        work.host.make_dir(parent, 0o755)?;
+    }
+    work.tool(Command::new(Tool::Btrfs).args(["subvolume", "create", &path]))?;
+    Ok(())
+}
+
+/// Tells the kernel which devices make a btrfs: one of several cannot be mounted before.
+pub(super) fn make_known(work: &mut Work<'_>, volume: &Volume) -> Result<(), ActionError> {
+    let several = volume.btrfs.as_ref().filter(|profile| profile.devices.len() > 1);
+    if let Some(profile) = several {
+        work.tool(Command::new(Tool::Btrfs).args(["device", "scan"]).args(&profile.devices))?;
+    }
+    Ok(())
 }

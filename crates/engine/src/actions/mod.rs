@@ -6,20 +6,28 @@ mod base;
 mod boot_guard;
 mod confirm;
 mod debconf;
+mod encrypt;
 mod files;
 mod finish;
 mod format;
 mod fstab;
 mod kernel;
 mod lvm;
+mod metadata;
 mod mounts;
+mod nodes;
 mod packages;
 mod partition;
 mod personalise;
+mod raid;
 mod repository;
+mod resize;
 mod restore;
 mod scripts;
+mod table;
+mod takedown;
 
+pub(crate) use metadata::put_back;
 pub(crate) use mounts::unmount_target;
 pub(crate) use restore::restore;
 pub(crate) use scripts::{source_traced, tests_failed};
@@ -27,7 +35,6 @@ pub(crate) use scripts::{source_traced, tests_failed};
 use crate::fault::ActionError;
 use crate::logs::LogFile;
 use crate::work::Work;
-use hostwright_model::fault::FaultKind;
 use hostwright_model::plan::{Action, Observed, Outcome};
 
 /// What an action came to.
@@ -83,16 +90,13 @@ pub(crate) fn execute(
         Action::SourceVars { path } => scripts::source_vars(work, path),
         Action::FetchImage { image } => base::fetch_image(work, image),
         Action::ConfirmDisks { disks } => confirm::confirm_disks(work, disks),
-        Action::SaveMetadata { .. }
-        | Action::TakeDown { .. }
-        | Action::ResizeFileSystem { .. }
-        | Action::RaidArray { .. }
-        | Action::Encrypt { .. } => Err(ActionError::new(
-            FaultKind::Bug,
-            "storage-not-supported",
-            format!("this engine cannot {}", action.title()),
-            "run the plan with the program that made it",
-        )),
+        Action::SaveMetadata { devices } => metadata::save(work, devices),
+        Action::TakeDown { layer } => takedown::take_down(work, layer),
+        Action::ResizeFileSystem { device, file_system, size_bytes } => {
+            resize::resize(work, device, file_system, *size_bytes)
+        }
+        Action::RaidArray { array } => raid::set_up(work, array),
+        Action::Encrypt { encrypted } => encrypt::set_up(work, encrypted),
         Action::PartitionTable { disk } => partition::write_table(work, disk),
         Action::VolumeGroup { group } => lvm::make_group(work, group),
         Action::LogicalVolume { group, volume } => lvm::make_volume(work, group, volume),

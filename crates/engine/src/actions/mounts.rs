@@ -1,7 +1,7 @@
 //! Mounts: the new file systems, swap, and the pseudo file systems that programs in the target
 //! need.
 
-use super::Done;
+use super::{Done, encrypt, lvm, nodes, raid};
 use crate::fault::ActionError;
 use crate::sandbox::FIRMWARE_DIR;
 use crate::work::{Work, exists};
@@ -39,6 +39,7 @@ pub(super) fn mount_volume(work: &mut Work<'_>, volume: &Volume) -> Result<Done,
         options => format!("{options},noatime"),
     };
     let source = volume.device.clone();
+    super::format::make_known(work, volume)?;
     work.host.mount(&MountRequest { source, target, file_system, options })?;
     Ok(Done::changed())
 }
@@ -83,18 +84,29 @@ pub(super) fn mount_fstab(work: &mut Work<'_>) -> Result<Done, ActionError> {
     ))
 }
 
-/// Stops using those swap areas of the plan that are used.
-pub(super) fn swap_off(work: &mut Work<'_>, devices: &[String]) -> Result<(), ActionError> {
-    for device in swaps(work)?.iter().filter(|used| devices.contains(used)) {
-        work.tool(Command::new(Tool::Swapoff).arg(device))?;
+/// Stops using those of these swap areas that are used. True if there was one.
+pub(super) fn swap_off(work: &mut Work<'_>, devices: &[String]) -> Result<bool, ActionError> {
+    let used = swaps(work)?;
+    let used: Vec<&String> = used.iter().filter(|used| devices.contains(used)).collect();
+    for device in &used {
+        work.tool(Command::new(Tool::Swapoff).arg(*device))?;
     }
-    Ok(())
+    Ok(!used.is_empty())
 }
 
+/// Devices of the swap areas in use. The kernel calls those of the device mapper by numbers; they
+/// come under each of their other names, too.
 fn swaps(work: &mut Work<'_>) -> Result<Vec<String>, HostError> {
     let table = work.read_text("/proc/swaps")?.unwrap_or_default();
     let words = table.lines().skip(1).filter_map(|line| line.split_whitespace().next());
-    Ok(words.map(str::to_owned).collect())
+    let mut devices: Vec<String> = words.map(str::to_owned).collect();
+    for device in devices.clone() {
+        if let Some(mapped) = nodes::mapped_name(work, &device)? {
+            devices.extend(nodes::volume_of(&mapped));
+            devices.push(format!("/dev/mapper/{mapped}"));
+        }
+    }
+    Ok(devices)
 }
 
 fn is_mounted(host: &mut dyn Host, path: &str) -> Result<bool, HostError> {
@@ -190,5 +202,24 @@ pub(crate) fn unmount_target(
 pub(super) fn unmount_step(work: &mut Work<'_>) -> Result<Done, ActionError> {
     let target = &work.settings.target_dir;
     let changed = unmount_target(work.host, target, &work.inputs.target)?;
+    if work.inputs.target.has_disks() {
+        let_layers_go(work)?;
+    }
     Ok(if changed { Done::changed() } else { Done::already_true() })
+}
+
+/// Lets go of what the run set up on the disks, the topmost layer first, so that they can be taken
+/// out. What somebody uses by now stays.
+fn let_layers_go(work: &mut Work<'_>) -> Result<(), ActionError> {
+    let Some(layout) = work.plan.layout.clone() else { return Ok(()) };
+    for group in layout.volume_groups.iter().rev() {
+        lvm::deactivate(work, &group.name)?;
+    }
+    for device in layout.encrypted.iter().rev() {
+        encrypt::let_go(work, device)?;
+    }
+    for array in layout.arrays.iter().rev() {
+        raid::let_go(work, array)?;
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Puts back what lives only until the next reboot, so that a run whose journal survived one can go
 //! on: mounts, swap, volume groups, fetched images.
 
-use super::{base, confirm, lvm, mounts};
+use super::{base, confirm, encrypt, lvm, mounts, raid};
 use crate::fault::ActionError;
 use crate::work::Work;
 use hostwright_model::plan::Action;
@@ -17,6 +17,12 @@ pub(crate) fn restore(work: &mut Work<'_>, finished: &[Action]) -> Result<(), Ac
     for action in finished {
         match action {
             Action::ConfirmDisks { disks } => confirm::confirm_same_disks(work, disks)?,
+            Action::RaidArray { array } => {
+                raid::assemble(work, array)?;
+            }
+            Action::Encrypt { encrypted } => {
+                encrypt::open_again(work, encrypted)?;
+            }
             Action::VolumeGroup { group } => lvm::activate(work, &group.name)?,
             Action::Mount { volume } => {
                 mounts::mount_volume(work, volume)?;
@@ -35,6 +41,19 @@ pub(crate) fn restore(work: &mut Work<'_>, finished: &[Action]) -> Result<(), Ac
             }
             _ => {}
         }
+    }
+    Ok(())
+}
+
+/// Brings up the arrays and volume groups that the layout keeps, for a step that needs what is on
+/// them before their own step comes.
+pub(super) fn bring_up_kept(work: &mut Work<'_>) -> Result<(), ActionError> {
+    let Some(layout) = work.plan.layout.clone() else { return Ok(()) };
+    for array in layout.arrays.iter().filter(|array| array.fate.needs_existing()) {
+        raid::assemble(work, array)?;
+    }
+    for group in layout.volume_groups.iter().filter(|group| group.fate.needs_existing()) {
+        lvm::activate(work, &group.name)?;
     }
     Ok(())
 }

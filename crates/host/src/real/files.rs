@@ -4,9 +4,9 @@ use crate::HostError;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::fs::{self, File, Permissions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 fn failed(operation: &'static str, path: &str) -> impl FnOnce(io::Error) -> HostError {
@@ -24,6 +24,37 @@ pub(super) fn read(path: &str) -> Result<Option<Vec<u8>>, HostError> {
         Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(failed("read", path)(error)),
     }
+}
+
+pub(super) fn read_at(path: &str, offset: u64, length: usize) -> Result<Vec<u8>, HostError> {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(offset))?;
+        let mut bytes = Vec::with_capacity(length);
+        file.take(length as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    read().map_err(failed("read", path))
+}
+
+pub(super) fn write_at(path: &str, offset: u64, bytes: &[u8]) -> Result<(), HostError> {
+    let write = || -> io::Result<()> {
+        let file = File::options().write(true).open(path)?;
+        file.write_all_at(bytes, offset)?;
+        file.sync_all()
+    };
+    write().map_err(failed("overwrite", path))
+}
+
+pub(super) fn random_bytes(count: usize) -> Result<Vec<u8>, HostError> {
+    let mut bytes = vec![0; count];
+    let mut filled = 0;
+    while filled < count {
+        let flags = rustix::rand::GetRandomFlags::empty();
+        filled += rustix::rand::getrandom(&mut bytes[filled..], flags)
+            .map_err(|errno| failed("read", "the kernel's random numbers")(errno.into()))?;
+    }
+    Ok(bytes)
 }
 
 pub(super) fn write(path: &str, content: &[u8], mode: u32) -> Result<(), HostError> {

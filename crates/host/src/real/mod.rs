@@ -64,6 +64,18 @@ impl Host for RealHost {
         files::read(path)
     }
 
+    fn read_at(&mut self, path: &str, offset: u64, length: usize) -> Result<Vec<u8>, HostError> {
+        files::read_at(path, offset, length)
+    }
+
+    fn write_at(&mut self, path: &str, offset: u64, bytes: &[u8]) -> Result<(), HostError> {
+        files::write_at(path, offset, bytes)
+    }
+
+    fn random_bytes(&mut self, count: usize) -> Result<Vec<u8>, HostError> {
+        files::random_bytes(count)
+    }
+
     fn write(&mut self, path: &str, content: &[u8], mode: u32) -> Result<(), HostError> {
         files::write(path, content, mode)
     }

@@ -1,6 +1,7 @@
 //! The files of proc, sysfs and /dev that callers look at, made from the simulated state.
 
-use super::block::{Content, Place};
+use super::block::Place;
+use super::content::Content;
 use super::state::State;
 
 impl State {
@@ -14,7 +15,11 @@ impl State {
                 let (device, file) = path.strip_prefix("/sys/class/block/")?.rsplit_once('/')?;
                 let name = device.rsplit('/').next()?;
                 let place = self.blocks.find(&format!("/dev/{name}"))?;
-                (file == "size").then(|| format!("{}\n", self.shown_sectors(&place)))
+                match (file, &place) {
+                    ("size", _) => Some(format!("{}\n", self.shown_sectors(&place))),
+                    ("start", Place::Partition { start, .. }) => Some(format!("{}\n", start / 512)),
+                    _ => None,
+                }
             }
         }
     }
@@ -41,9 +46,12 @@ impl State {
             "" => Some(flat.map(|(name, _)| name.to_owned()).collect()),
             inner => match inner.strip_suffix("/holders") {
                 Some(name) => Some(self.holders(name.rsplit('/').next().unwrap_or(name))),
+                None if inner.ends_with("/slaves") => {
+                    Some(self.slaves(inner.trim_end_matches("/slaves")))
+                }
                 None => {
                     let is_part = |place: &Place| matches!(place, Place::Partition { disk, .. } if disk == inner);
-                    let own = ["holders", "size"].map(str::to_owned);
+                    let own = ["holders", "size", "slaves"].map(str::to_owned);
                     let mut names: Vec<String> = flat
                         .filter(|(_, place)| is_part(place))
                         .map(|(name, _)| name.to_owned())
@@ -88,15 +96,34 @@ impl State {
         self.blocks.size(place) / 512
     }
 
-    /// Names of device mapper nodes that are built on a device.
+    /// Names of arrays and device mapper nodes that are built on a device.
     fn holders(&self, name: &str) -> Vec<String> {
-        let place = self.blocks.find(&format!("/dev/{name}"));
-        let content = place.and_then(|place| self.blocks.content(&place));
-        let Some(Content::PhysicalVolume { group: Some(group), .. }) = content else {
+        let Some(place) = self.blocks.find(&format!("/dev/{name}")) else { return Vec::new() };
+        let mapped = self.blocks.mappings.values().filter(|mapping| mapping.device == place);
+        let mut holders: Vec<String> =
+            mapped.enumerate().map(|(number, _)| format!("dm-{}", 100 + number)).collect();
+        match self.blocks.slot(&place).map(|slot| &slot.content) {
+            Some(Content::PhysicalVolume { group: Some(group), .. }) => {
+                let active = self.blocks.groups.get(group).filter(|state| state.active);
+                let count = active.map_or(0, |state| state.volumes.len());
+                holders.extend((0..count).map(|number| format!("dm-{number}")));
+            }
+            Some(Content::RaidMember { array }) => {
+                let array = self.blocks.arrays.get(array);
+                holders.extend(array.and_then(|array| array.running.clone()));
+            }
+            _ => {}
+        }
+        holders
+    }
+
+    /// Names of the members of a running array.
+    fn slaves(&self, name: &str) -> Vec<String> {
+        let Some(Place::Array(uuid)) = self.blocks.find(&format!("/dev/{name}")) else {
             return Vec::new();
         };
-        let active = self.blocks.groups.get(group).filter(|state| state.active);
-        let count = active.map_or(0, |state| state.volumes.len());
-        (0..count).map(|number| format!("dm-{number}")).collect()
+        let members = self.blocks.members_of(&uuid);
+        let nodes = members.iter().filter_map(|member| self.blocks.node_of(member));
+        nodes.filter_map(|node| Some(node.strip_prefix("/dev/")?.to_owned())).collect()
     }
 }

@@ -6,7 +6,10 @@
 //! numbered, and the power can go before, during or after each of them.
 
 mod block;
+mod content;
+mod image;
 mod kernel;
+mod probe;
 mod shell;
 mod state;
 mod tools;
@@ -253,6 +256,23 @@ impl Host for SimHost {
         }
     }
 
+    fn read_at(&mut self, path: &str, offset: u64, length: usize) -> Result<Vec<u8>, HostError> {
+        self.alive()?;
+        self.state.read_image(path, offset, length)
+    }
+
+    fn write_at(&mut self, path: &str, offset: u64, bytes: &[u8]) -> Result<(), HostError> {
+        self.operate(format!("overwrite {path} at {offset}"), |host, torn| {
+            if torn { Ok(()) } else { host.state.write_image(path, bytes) }
+        })
+    }
+
+    fn random_bytes(&mut self, count: usize) -> Result<Vec<u8>, HostError> {
+        self.alive()?;
+        // As good as the caller can tell, and the same in every run.
+        Ok((0..count).map(|at| (at * 131 % 251) as u8).collect())
+    }
+
     fn write(&mut self, path: &str, content: &[u8], mode: u32) -> Result<(), HostError> {
         self.operate(format!("write {path}"), |host, torn| match torn {
             true => Ok(()),
@@ -358,11 +378,7 @@ impl Host for SimHost {
 
     fn facts(&mut self) -> Result<Facts, HostError> {
         self.alive()?;
-        let mut facts = self.state.facts.clone();
-        for disk in &mut facts.disks {
-            disk.signatures = self.state.blocks.disks[&disk.name].signatures();
-        }
-        Ok(facts)
+        Ok(self.state.probe())
     }
 
     fn device_ids(&mut self, device: &str) -> Result<DeviceIds, HostError> {
@@ -376,7 +392,7 @@ impl Host for SimHost {
                 let table: Option<&Table> = blocks.disks[disk].table.as_ref();
                 table.and_then(|table| table.entries.get(number))
             }
-            Place::Disk(_) | Place::Volume { .. } => None,
+            _ => None,
         };
         Ok(DeviceIds {
             uuid: content.map(|content| content.uuid().to_owned()),

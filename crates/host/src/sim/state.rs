@@ -1,6 +1,8 @@
 //! Everything a simulated machine has at one moment, and where its paths lead.
 
-use super::block::{Blocks, Content, Place, SimDisk};
+use super::block::{Blocks, Place, SimDisk};
+use super::content::{Content, FileSystem};
+use super::image::Image;
 use super::tree::{Node, NodeKind, Tree};
 use crate::{HostError, MountRequest};
 use hostwright_model::facts::Facts;
@@ -40,6 +42,8 @@ pub(super) struct State {
     pub(super) memory: BTreeMap<u64, Tree>,
     pub(super) mounts: Vec<Mount>,
     pub(super) swaps: Vec<String>,
+    /// What was read of devices, by the bytes that stand for it.
+    pub(super) images: BTreeMap<String, Image>,
     /// Exported variables of the shell, while it runs.
     pub(super) shell: Option<BTreeMap<String, String>>,
 }
@@ -68,12 +72,13 @@ impl State {
         let disks = facts.disks.iter().cloned();
         let disks = disks.map(|disk| (disk.name.clone(), SimDisk::with_old_content(disk)));
         Self {
-            blocks: Blocks { disks: disks.collect(), groups: BTreeMap::new() },
+            blocks: Blocks { disks: disks.collect(), ..Blocks::default() },
             facts,
             root: Tree::new(),
             memory: BTreeMap::new(),
             mounts: Vec::new(),
             swaps: Vec::new(),
+            images: BTreeMap::new(),
             shell: None,
         }
     }
@@ -240,7 +245,7 @@ impl State {
             let place = self.blocks.find(&request.source);
             let place = place.ok_or_else(|| refuse(io::ErrorKind::NotFound))?;
             match self.blocks.content(&place) {
-                Some(Content::FileSystem(found)) if found.kind == kind => {}
+                Some(Content::FileSystem(found)) if self.is_mountable(found, &kind, &place) => {}
                 _ => return Err(refuse(io::ErrorKind::InvalidInput)),
             }
             (TreeRef::Device(place), String::new())
@@ -294,16 +299,24 @@ impl State {
         if let Some(swap) = swap {
             return Some(format!("{swap} is used as swap"));
         }
-        self.blocks.nodes().into_iter().filter(|(_, used)| is_inside(used)).find_map(
-            |(node, used)| match self.blocks.content(&used) {
-                Some(Content::PhysicalVolume { group: Some(group), .. })
-                    if self.blocks.groups.get(group).is_some_and(|group| group.active) =>
-                {
-                    Some(format!("{node} is in the active volume group {group}"))
-                }
-                _ => None,
-            },
-        )
+        let inside = self.blocks.nodes().into_iter().filter(|(_, used)| is_inside(used));
+        inside.into_iter().find_map(|(node, used)| {
+            self.blocks.user_above(&used).map(|user| format!("{node}: {user}"))
+        })
+    }
+
+    /// A file system whose device is too small has lost a part; one on several devices needs all.
+    fn is_mountable(&self, found: &FileSystem, kind: &str, place: &Place) -> bool {
+        let further = self
+            .blocks
+            .nodes()
+            .iter()
+            .filter(|(_, place)| {
+                let content = self.blocks.content(place);
+                matches!(content, Some(Content::BtrfsMember { uuid }) if *uuid == found.uuid)
+            })
+            .count();
+        found.kind == kind && found.size <= self.blocks.size(place) && further + 1 >= found.devices
     }
 }
 

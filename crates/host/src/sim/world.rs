@@ -1,6 +1,7 @@
 //! What of a simulated machine can be compared: everything that lasts.
 
-use super::block::{Content, Place};
+use super::block::Place;
+use super::content::{Content, Slot};
 use super::state::State;
 use super::tree::Tree;
 use std::collections::BTreeMap;
@@ -54,16 +55,7 @@ impl World {
             world.add_tree("root", &state.root);
         }
         world.add_disks(state);
-        for (name, group) in &state.blocks.groups {
-            world.0.insert(format!("{name} group"), format!("{} bytes", group.size));
-            for (volume, found) in &group.volumes {
-                let device = format!("/dev/{name}/{volume}");
-                let options: Vec<&str> = found.options.iter().map(String::as_str).collect();
-                let line = format!("{} bytes, {}", found.size, options.join(" "));
-                world.0.insert(format!("{device} volume"), line);
-                world.add_content(&device, found.content.as_ref());
-            }
-        }
+        world.add_layers(state);
         for mount in &state.mounts {
             let line = format!("{} {} {}", mount.source, mount.kind, mount.options);
             world.0.insert(format!("mount {}", mount.target), line);
@@ -72,6 +64,30 @@ impl World {
             world.0.insert(format!("swap {swap}"), "on".to_owned());
         }
         world
+    }
+
+    fn add_layers(&mut self, state: &State) {
+        let blocks = &state.blocks;
+        for (uuid, group) in blocks.groups.iter().filter(|(uuid, _)| blocks.is_whole(uuid)) {
+            let (name, size) = (&group.name, group.size);
+            let count = blocks.physical_volumes_of(uuid).len();
+            self.0.insert(format!("{name} group"), format!("{size} bytes on {count}"));
+            for (volume, found) in &group.volumes {
+                let device = format!("/dev/{name}/{volume}");
+                let options: Vec<&str> = found.options.iter().map(String::as_str).collect();
+                let line = format!("{} bytes, {}", found.size, options.join(" "));
+                self.0.insert(format!("{device} volume"), line);
+                self.add_content(&device, found.slot.as_ref().and_then(Slot::seen));
+            }
+        }
+        for (uuid, array) in &blocks.arrays {
+            let members = blocks.members_of(uuid).len();
+            if members as u32 >= array.least() {
+                let line = format!("{} {} of {}", array.level.name(), members, array.places);
+                self.0.insert(format!("{uuid} array"), line);
+                self.add_content(uuid, array.slot.as_ref().and_then(Slot::seen));
+            }
+        }
     }
 
     fn add_disks(&mut self, state: &State) {
@@ -86,16 +102,20 @@ impl World {
                 let path = disk.partition_path(number);
                 let name = entry.name.as_ref().map(|name| format!(" \"{name}\""));
                 let line = format!(
-                    "{}+{} type {} {}{}{}",
+                    "{}+{} type {} {}{}{}{}",
                     entry.start,
                     entry.size,
                     entry.kind,
                     entry.uuid,
                     name.unwrap_or_default(),
                     if entry.bootable { " bootable" } else { "" },
+                    entry.attributes.as_ref().map(|text| format!(" {text}")).unwrap_or_default(),
                 );
                 self.0.insert(format!("{path} partition"), line);
-                self.add_content(&path, disk.areas.get(&entry.start).map(|(_, content)| content));
+                self.add_content(
+                    &path,
+                    disk.areas.get(&entry.start).and_then(|(_, slot)| slot.seen()),
+                );
             }
         }
     }
@@ -116,7 +136,14 @@ impl World {
             Content::PhysicalVolume { group: Some(group), .. } => {
                 line.push_str(&format!(" of {group}"));
             }
-            Content::PhysicalVolume { group: None, .. } | Content::Swap { .. } => {}
+            Content::Luks { inner, .. } => {
+                let inner = inner.as_deref().and_then(Slot::seen);
+                self.add_content(&format!("{device} clear"), inner);
+            }
+            Content::PhysicalVolume { group: None, .. }
+            | Content::Swap { .. }
+            | Content::RaidMember { .. }
+            | Content::BtrfsMember { .. } => {}
         }
         self.0.insert(format!("{device} content"), line);
     }

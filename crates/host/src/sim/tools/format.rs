@@ -2,13 +2,14 @@
 
 use super::{Call, Reply};
 use crate::HostError;
-use crate::sim::block::{Content, FileSystem, Place, uuid_of};
+use crate::sim::block::{Place, uuid_of};
+use crate::sim::content::{Content, FileSystem};
 use crate::sim::state::State;
 use crate::sim::tree::{Node, Tree};
 use std::collections::BTreeSet;
 
 /// File systems that can be made, each with mkfs's options for label and identifier.
-const KINDS: [(&str, &str, &str); 9] = [
+const KINDS: [(&str, &str, &str); 10] = [
     ("ext2", "-L", "-U"),
     ("ext3", "-L", "-U"),
     ("ext4", "-L", "-U"),
@@ -17,6 +18,7 @@ const KINDS: [(&str, &str, &str); 9] = [
     ("vfat", "-n", "-i"),
     ("fat", "-n", "-i"),
     ("f2fs", "-l", "-U"),
+    ("ntfs", "-L", ""),
     ("swap", "-L", "-U"),
 ];
 
@@ -32,6 +34,7 @@ pub(super) fn wipefs(state: &mut State, call: &Call<'_>) -> Result<Reply, HostEr
     if !all.iter().any(|name| options.has(name)) {
         return Err(call.unknown("only --all is simulated"));
     }
+    let mut reply = Reply::ok();
     for path in &options.words {
         let place = match device(state, call, path) {
             Ok(place) => place,
@@ -42,18 +45,20 @@ pub(super) fn wipefs(state: &mut State, call: &Call<'_>) -> Result<Reply, HostEr
         {
             return Ok(Reply::fail(1, format!("wipefs: {path}: {user}")));
         }
-        match &place {
-            // Only the signatures of the disk itself go: partitions keep what is in them.
-            Place::Disk(name) => {
-                let disk = state.blocks.disks.get_mut(name).expect("invariant: found just now");
-                if disk.table.take().is_none() {
-                    state.blocks.set_content(&place, None);
-                }
-            }
-            _ => state.blocks.set_content(&place, None),
+        if state.blocks.content(&place).is_some() {
+            reply.out.push(format!("{path}: bytes were erased"));
         }
+        // Only the signatures of a disk itself go: partitions keep what is in them.
+        if let Place::Disk(name) = &place {
+            let disk = state.blocks.disks.get_mut(name).expect("invariant: found just now");
+            if disk.table.take().is_some() {
+                reply.out.push(format!("{path}: bytes were erased"));
+                continue;
+            }
+        }
+        state.blocks.wipe(&place);
     }
-    Ok(Reply::ok())
+    Ok(reply)
 }
 
 /// Label and identifier among the words for mkfs.
@@ -72,6 +77,23 @@ pub(super) fn mkfs(state: &mut State, call: &Call<'_>) -> Result<Reply, HostErro
         Ok(found) => found,
         Err(reply) => return Ok(reply),
     };
+    // btrfs takes several devices; the last is found already.
+    let is_device = |arg: &&String| kind == "btrfs" && arg.starts_with("/dev/");
+    let (mut devices, mut options) = (Vec::new(), BTreeSet::new());
+    for arg in given {
+        if !is_device(&arg) {
+            options.insert(arg.clone());
+            continue;
+        }
+        if let Some(user) = state.user_of(arg) {
+            return Ok(Reply::fail(1, format!("mkfs.btrfs: {user}")));
+        }
+        match device(state, call, arg) {
+            Ok(place) => devices.push(place),
+            Err(reply) => return Ok(reply),
+        }
+    }
+    devices.push(made);
     let label = word_after(given, label_option).map(str::to_owned);
     let path = call.command.args.last().map_or("", String::as_str);
     let uuid = word_after(given, uuid_option).map(str::to_owned).unwrap_or_else(|| {
@@ -81,7 +103,6 @@ pub(super) fn mkfs(state: &mut State, call: &Call<'_>) -> Result<Reply, HostErro
             _ => uuid,
         }
     });
-    let options: BTreeSet<String> = given.iter().cloned().collect();
     let mut tree = Tree::new();
     if kind.starts_with("ext") {
         let mut lost = Node::directory();
@@ -89,8 +110,14 @@ pub(super) fn mkfs(state: &mut State, call: &Call<'_>) -> Result<Reply, HostErro
         tree.put("lost+found", lost);
     }
     let kind = if kind == "fat" { "vfat" } else { kind }.to_owned();
-    let content = Content::FileSystem(FileSystem { kind, uuid, label, options, tree });
-    state.blocks.set_content(&made, (!call.torn).then_some(content));
+    let size = state.blocks.size(&devices[0]);
+    let new =
+        FileSystem { kind, uuid: uuid.clone(), label, size, devices: devices.len(), options, tree };
+    let first = Content::FileSystem(new);
+    let further = std::iter::repeat(Content::BtrfsMember { uuid });
+    for (place, content) in devices.iter().zip(std::iter::once(first).chain(further)) {
+        state.blocks.set_content(place, (!call.torn).then_some(content));
+    }
     Ok(Reply::ok())
 }
 

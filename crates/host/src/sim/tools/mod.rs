@@ -3,11 +3,14 @@
 //! A tool, an option or a form of call that is not here is an error and never silently fine: the
 //! simulation would otherwise agree with whatever it does not understand.
 
+mod crypt;
 mod format;
 mod lvm;
 mod options;
 mod packages;
 mod partition;
+mod raid;
+mod resize;
 mod system;
 
 use super::state::State;
@@ -84,7 +87,24 @@ pub(super) fn run(state: &mut State, call: &Call<'_>) -> Result<Reply, HostError
         Tool::Pvcreate => lvm::pvcreate(state, call),
         Tool::Vgcreate => lvm::vgcreate(state, call),
         Tool::Vgchange => lvm::vgchange(state, call),
+        Tool::Vgextend => lvm::vgextend(state, call),
+        Tool::Vgreduce => lvm::vgreduce(state, call),
+        Tool::Vgcfgbackup => lvm::vgcfgbackup(state, call),
+        Tool::Pvremove => lvm::pvremove(state, call),
+        Tool::Pvs => lvm::pvs(state, call),
         Tool::Lvcreate => lvm::lvcreate(state, call),
+        Tool::Lvremove => lvm::lvremove(state, call),
+        Tool::Lvresize => lvm::lvresize(state, call),
+        Tool::Lvs => lvm::lvs(state, call),
+        Tool::Mdadm => raid::mdadm(state, call),
+        Tool::Cryptsetup => crypt::cryptsetup(state, call),
+        Tool::Dmsetup => crypt::dmsetup(state, call),
+        Tool::Shred => crypt::shred(state, call),
+        Tool::E2fsck => resize::e2fsck(state, call),
+        Tool::Resize2fs => resize::resize2fs(state, call),
+        Tool::Ntfsresize => resize::ntfsresize(state, call),
+        Tool::XfsGrowfs => resize::xfs_growfs(state, call),
+        Tool::Btrfs => resize::btrfs(state, call),
         Tool::AptGet => packages::apt_get(state, call),
         Tool::Dpkg => packages::dpkg(state, call),
         Tool::Debootstrap => packages::debootstrap(state, call),

@@ -7,7 +7,7 @@ use crate::sim::state::State;
 use std::collections::BTreeMap;
 
 /// Header lines of a script that change nothing here.
-const HEADERS: [&str; 6] = ["label-id", "device", "first-lba", "last-lba", "table-length", "grain"];
+const HEADERS: [&str; 5] = ["device", "first-lba", "last-lba", "table-length", "grain"];
 
 /// Finds the disk of a call; its name in /dev.
 fn disk_name<'a>(state: &State, device: &'a str) -> Result<&'a str, Reply> {
@@ -16,7 +16,7 @@ fn disk_name<'a>(state: &State, device: &'a str) -> Result<&'a str, Reply> {
 }
 
 pub(super) fn sfdisk(state: &mut State, call: &Call<'_>) -> Result<Reply, HostError> {
-    let flags = ["-q --quiet", "--no-reread", "--no-tell-kernel", "-f --force"];
+    let flags = ["-q --quiet", "--no-reread", "--no-tell-kernel", "-f --force", "-d --dump"];
     let options = call.options(&flags, &["-w --wipe", "-W --wipe-partitions", "-X --label"])?;
     let [device] = options.words[..] else {
         return Err(call.unknown("it takes one device and a script"));
@@ -25,13 +25,16 @@ pub(super) fn sfdisk(state: &mut State, call: &Call<'_>) -> Result<Reply, HostEr
         Ok(name) => name.to_owned(),
         Err(reply) => return Ok(reply),
     };
+    if options.has("-d") {
+        return Ok(dump(&state.blocks.disks[&name]));
+    }
     let user = state.user_of(device).filter(|_| !options.has("-f") && !options.has("--no-reread"));
     if let Some(user) = user {
         return Ok(Reply::fail(1, format!("{device}: this disk is currently in use: {user}")));
     }
     let disk = state.blocks.disks.get_mut(&name).expect("invariant: found just now");
     if call.torn {
-        disk.table = None;
+        // One of the two copies of a GPT is whole at any moment, and a PC table is one sector.
         return Ok(Reply::ok());
     }
     let table = match parse_script(&call.input(), options.value("-X"), disk) {
@@ -41,19 +44,52 @@ pub(super) fn sfdisk(state: &mut State, call: &Call<'_>) -> Result<Reply, HostEr
             return Ok(Reply::fail(1, format!("{device}: {reason}")));
         }
     };
-    if options.value("-w") == Some("always") && !table.entries.values().any(|e| e.start == 0) {
-        disk.areas.remove(&0);
-    }
     if options.value("-W") == Some("always") {
-        for entry in table.entries.values() {
-            disk.areas.remove(&entry.start);
-        }
+        return Err(call.unknown("wiping new partitions is not simulated"));
+    }
+    if options.value("-w") == Some("always") || disk.table.is_none() {
+        disk.areas.remove(&0);
     }
     disk.table = Some(table);
     if !options.has("--no-tell-kernel") {
         disk.reread();
     }
     Ok(Reply::ok())
+}
+
+/// What `sfdisk --dump` prints.
+fn dump(disk: &SimDisk) -> Reply {
+    let device = format!("/dev/{}", disk.facts.name);
+    let Some(table) = &disk.table else {
+        return Reply::fail(1, format!("sfdisk: {device}: does not contain a partition table"));
+    };
+    let mut out = vec![
+        format!("label: {}", table.label),
+        format!("label-id: {}", table.id),
+        format!("device: {device}"),
+        "unit: sectors".to_owned(),
+        String::new(),
+    ];
+    let sector = u64::from(disk.facts.sector_bytes);
+    for (&number, entry) in &table.entries {
+        let (start, size) = (entry.start / sector, entry.size / sector);
+        let path = disk.partition_path(number);
+        let mut line = format!("{path} : start={start:>12}, size={size:>12}, type={}", entry.kind);
+        if table.label == "gpt" {
+            line.push_str(&format!(", uuid={}", entry.uuid.to_uppercase()));
+        }
+        if let Some(name) = &entry.name {
+            line.push_str(&format!(", name=\"{name}\""));
+        }
+        if let Some(attributes) = &entry.attributes {
+            line.push_str(&format!(", attrs=\"{attributes}\""));
+        }
+        if entry.bootable {
+            line.push_str(", bootable");
+        }
+        out.push(line);
+    }
+    Reply { out, ..Reply::default() }
 }
 
 /// Why there is no table.
@@ -72,7 +108,10 @@ fn parse_script(script: &str, label: Option<&str>, disk: &SimDisk) -> Result<Tab
     if !matches!(label.as_str(), "gpt" | "dos") {
         return Err(Trouble::Unknown(format!("label '{label}' is not simulated")));
     }
-    let mut table = Table { label, entries: BTreeMap::new() };
+    let id_of = |line: &str| line.strip_prefix("label-id:").map(|text| text.trim().to_owned());
+    let id = script.lines().find_map(|line| id_of(line.trim()));
+    let id = id.unwrap_or_else(|| uuid_of(&["table", &disk.facts.name]).to_uppercase());
+    let mut table = Table { label, id, entries: BTreeMap::new() };
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         if line.starts_with('#') || is_header(line)? {
             continue;
@@ -86,7 +125,7 @@ fn parse_script(script: &str, label: Option<&str>, disk: &SimDisk) -> Result<Tab
 
 fn is_header(line: &str) -> Result<bool, Trouble> {
     match line.split_once(':') {
-        Some(("label", _)) => Ok(true),
+        Some(("label" | "label-id", _)) => Ok(true),
         Some(("unit", unit)) if unit.trim() == "sectors" => Ok(true),
         Some(("unit", unit)) => Err(Trouble::Unknown(format!("unit '{}' ", unit.trim()))),
         Some((name, _)) => Ok(HEADERS.contains(&name)),
@@ -103,6 +142,7 @@ fn parse_entry(line: &str, table: &Table, disk: &SimDisk) -> Result<(u32, Entry)
     let sectors = |text: &str| text.parse::<u64>().map(|n| n * sector).map_err(|_| unknown(text));
     let (mut start, mut size, mut uuid) = (None, None, None);
     let (mut kind, mut name, mut bootable) = (String::new(), None, false);
+    let mut attributes = None;
     for field in split_fields(fields) {
         match field.split_once('=').map(|(key, value)| (key.trim(), value.trim())) {
             Some(("start", value)) => start = Some(sectors(value)?),
@@ -110,6 +150,7 @@ fn parse_entry(line: &str, table: &Table, disk: &SimDisk) -> Result<(u32, Entry)
             Some(("type", value)) => kind = value.to_owned(),
             Some(("name", value)) => name = Some(value.trim_matches('"').to_owned()),
             Some(("uuid", value)) => uuid = Some(value.to_lowercase()),
+            Some(("attrs", value)) => attributes = Some(value.trim_matches('"').to_owned()),
             None if field == "bootable" => bootable = true,
             _ => return Err(unknown(&field)),
         }
@@ -122,10 +163,14 @@ fn parse_entry(line: &str, table: &Table, disk: &SimDisk) -> Result<(u32, Entry)
     };
     let name_in_dev = disk.facts.name.as_str();
     let uuid = uuid.unwrap_or_else(|| match table.label.as_str() {
-        "dos" => format!("{}-{number:02x}", &uuid_of(&["table", name_in_dev])[..8]),
+        "dos" => format!(
+            "{}-{number:02x}",
+            table.id.trim_start_matches("0x").get(..8).unwrap_or_default()
+        )
+        .to_lowercase(),
         _ => uuid_of(&["partition", name_in_dev, &number.to_string()]),
     });
-    Ok((number, Entry { start, size, kind, name, uuid, bootable }))
+    Ok((number, Entry { start, size, kind, name, uuid, attributes, bootable }))
 }
 
 /// Splits at commas outside quotes.

@@ -2,7 +2,8 @@
 
 use super::{Call, Reply};
 use crate::HostError;
-use crate::sim::block::{Content, uuid_of};
+use crate::sim::block::uuid_of;
+use crate::sim::content::Content;
 use crate::sim::state::State;
 use crate::sim::tree::Node;
 
