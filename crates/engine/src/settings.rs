@@ -51,6 +51,7 @@ impl Settings {
             flags: Vec::new(),
             verbose: false,
             firmware_view: None,
+            fat_stage_dir: None,
         }
     }
 
