@@ -1,5 +1,6 @@
-//! Runs a config space into a directory or a disk image file on this machine: the whole of `build`,
-//! and as much of it as `plan` needs to learn classes and variables.
+//! Runs a config space on this machine: into a directory or a disk image file, which is the whole of
+//! `build`, on the running system, which is `apply`, and as much of it as `plan` needs to learn
+//! classes and variables.
 
 use crate::faults::Failure;
 use hostwright_agent::planner::SpacePlanner;
@@ -25,6 +26,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct DirectoryRun {
     /// The config space.
     pub space: PathBuf,
+    /// True to work on the running system, or on another one that is complete.
+    pub on_system: bool,
     /// Host name.
     pub hostname: String,
     /// The firmware that class scripts see.
@@ -84,7 +87,9 @@ impl DirectoryRun {
         planner: &mut dyn Planner,
         observer: &mut dyn Observer,
     ) -> Result<Built, Failure> {
-        let proxy = package_proxy::start(self.proxy_config()).map_err(|error| {
+        // A running system has its own package sources and no use for ours.
+        let proxy = (!self.on_system).then(|| package_proxy::start(self.proxy_config()));
+        let proxy = proxy.transpose().map_err(|error| {
             let message = format!("cannot start the package proxy: {error}");
             let cure = "check --package-cache, its permissions and free space";
             Fault::new(FaultKind::Environment, "package-proxy", message, cure)
@@ -95,7 +100,9 @@ impl DirectoryRun {
             ..RealOptions::default()
         });
         let mut facts = host.facts()?;
-        facts.firmware = self.firmware;
+        if !self.on_system {
+            facts.firmware = self.firmware;
+        }
         // What is on the disks of the machine that builds is no concern of a directory.
         facts.storage = ExistingStorage::default();
         let inputs = Inputs {
@@ -103,6 +110,7 @@ impl DirectoryRun {
             hostname: self.hostname.clone(),
             target: match self.disk {
                 Some(_) => TargetProfile::DiskFile,
+                None if self.on_system => TargetProfile::RunningSystem,
                 None => TargetProfile::Directory,
             },
             given_classes: self.given_classes.clone(),
@@ -114,7 +122,7 @@ impl DirectoryRun {
             discovered: Discovered::default(),
             overrides: Overrides::default(),
         };
-        let settings = self.settings(space, proxy.url())?;
+        let settings = self.settings(space, proxy.as_ref().map(|proxy| proxy.url()))?;
         let mut images = NoImages;
         let mut session = Session::open(&mut host, &mut images, settings, inputs)?;
         let mut number = 0;
@@ -148,7 +156,8 @@ impl DirectoryRun {
         }
     }
 
-    fn settings(&self, space: &Path, proxy: String) -> Result<Settings, Failure> {
+    /// Directories and wishes of the run, for the engine.
+    pub fn settings(&self, space: &Path, proxy: Option<String>) -> Result<Settings, Failure> {
         let text = |path: &Path| absolute(path).map(|path| path.display().to_string());
         let program = std::env::current_exe()
             .map_err(|error| crate::faults::file("find", Path::new("/proc/self/exe"), &error))?;
@@ -158,12 +167,12 @@ impl DirectoryRun {
             target_dir: text(&self.target)?,
             log_dir: text(&self.log_dir)?,
             program: text(&program)?,
-            shims: true,
-            package_proxy: Some(proxy),
+            shims: !self.on_system,
+            package_proxy: proxy,
             vars: self.vars.clone(),
             flags: Vec::new(),
             verbose: true,
-            firmware_view: Some(self.firmware),
+            firmware_view: (!self.on_system).then_some(self.firmware),
             fat_stage_dir: match self.disk {
                 Some(_) => Some(text(&self.fat_stage_dir())?),
                 None => None,

@@ -3,6 +3,7 @@
 use crate::render::{diagnostics, json};
 use hostwright_client::ClientError;
 use hostwright_host::HostError;
+use hostwright_host::space_source::FetchError;
 use hostwright_media::MediaError;
 use hostwright_model::diagnostic::Diagnostic;
 use hostwright_model::fault::{Fault, FaultKind};
@@ -34,6 +35,30 @@ impl From<Vec<Diagnostic>> for Failure {
 impl From<HostError> for Failure {
     fn from(error: HostError) -> Self {
         hostwright_engine::of_host(&error).into()
+    }
+}
+
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Self {
+        let (kind, code, cure) = match &error {
+            FetchError::Host(error) => {
+                return Self::Fault(Box::new(hostwright_engine::of_host(error)));
+            }
+            FetchError::Checksum { .. } => (
+                FaultKind::Remote,
+                "space-corrupt",
+                "compare with the checksum that its author gives; nothing of it was unpacked",
+            ),
+            FetchError::NoRevision { .. } | FetchError::NoSpace { .. } => {
+                (FaultKind::Config, "space-missing", "correct the source that --space names")
+            }
+            FetchError::NoProgram { .. } => (
+                FaultKind::Environment,
+                "space-source",
+                "check the space out by hand and name its directory, or install such a program",
+            ),
+        };
+        Fault::new(kind, code, error.to_string(), cure).into()
     }
 }
 

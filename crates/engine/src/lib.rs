@@ -21,6 +21,7 @@
 
 mod actions;
 mod barrier;
+pub mod discrepancy;
 pub mod disk_file;
 mod drift;
 mod environment;

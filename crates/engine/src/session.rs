@@ -33,7 +33,9 @@ const LEFTOVERS: [&str; 7] = [
 /// Chooses the prefix that runs a command in the target, as FAI does: one that takes every process
 /// it leaves behind along, where the machine lets it.
 const CHOOSE_ROOT_COMMAND: &str = r#"
-if [ -z "$ROOTCMD" ]; then
+if [ "$FAI_ROOT" = / ]; then
+    ROOTCMD=
+elif [ -z "$ROOTCMD" ]; then
     if unshare --fork --kill-child --mount-proc chroot / true >/dev/null 2>&1; then
         ROOTCMD="unshare --pid --fork --kill-child --mount-proc chroot $FAI_ROOT"
     else

@@ -20,6 +20,7 @@ pub mod probe;
 pub mod real;
 pub mod sim;
 pub mod space;
+pub mod space_source;
 pub mod unnamed_file;
 
 pub use command::{Command, Output, Tool};

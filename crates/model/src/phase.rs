@@ -41,6 +41,12 @@ phases! {
     Install = "install",
     /// Hooks around a whole installation into a directory.
     Dirinstall = "dirinstall",
+    /// Hooks around bringing a running system up to date.
+    Softupdate = "softupdate",
+    /// Show the hardware.
+    Sysinfo = "sysinfo",
+    /// List the hardware, a line each.
+    Inventory = "inventory",
     /// Partition tables, volumes, file systems.
     Partition = "partition",
     /// Mount the new file systems.

@@ -31,6 +31,8 @@ pub enum TargetProfile {
     Directory,
     /// FAI's fai-diskimage: action install onto a disk image file of the machine that builds.
     DiskFile,
+    /// FAI's action softupdate: the system that runs, brought up to date where it is.
+    RunningSystem,
     /// FAI's action install, packages installed on the machine itself.
     DisksClassic,
     /// FAI's action install with a base system, packages, files and scripts from an image.
@@ -46,12 +48,13 @@ impl TargetProfile {
         match self {
             Self::Directory => "dirinstall",
             Self::DiskFile | Self::DisksClassic | Self::DisksImage { .. } => "install",
+            Self::RunningSystem => "softupdate",
         }
     }
 
     /// True if disks are partitioned.
     pub fn has_disks(&self) -> bool {
-        !matches!(self, Self::Directory)
+        !matches!(self, Self::Directory | Self::RunningSystem)
     }
 
     /// True if the machine that runs the plan is the one that is installed: its hardware is the
@@ -188,6 +191,16 @@ pub enum Action {
         path: String,
         /// True for `*.sh`, which FAI sources.
         sourced: bool,
+    },
+    /// Run an action that the space made up: the file `hooks/NAME`.
+    OwnAction {
+        /// File relative to the space.
+        path: String,
+    },
+    /// Show the hardware, or list it for programs, in the log directory.
+    ShowHardware {
+        /// True for a line `key: value` each (FAI's inventory), false for people (FAI's sysinfo).
+        inventory: bool,
     },
     /// Call a function of FAI that the space has defined anew, in place of Hostwright's own work.
     Function {

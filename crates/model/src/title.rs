@@ -14,6 +14,9 @@ impl Action {
         match self {
             Self::Hook { path, sourced: true } => format!("source {path}"),
             Self::Hook { path, sourced: false } => format!("run {path}"),
+            Self::OwnAction { path } => format!("run {path}, an action of the space's own"),
+            Self::ShowHardware { inventory: true } => "list the hardware".to_owned(),
+            Self::ShowHardware { inventory: false } => "show the hardware".to_owned(),
             Self::Function { name, argument: None } => format!("call the space's {name}"),
             Self::Function { name, argument: Some(task) } => {
                 format!("call the space's {name} for {task}")

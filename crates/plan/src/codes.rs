@@ -42,10 +42,8 @@ const SPACE: &[(&str, &str)] = &[
     ("no-shebang", "A script does not say what interprets it."),
     ("no-stop-on-error", "No variable says which errors stop a run."),
     ("open-quote", "A quote in a .var file is not closed."),
-    ("other-action", "The classes of a machine ask for another action than to install."),
-    ("other-task", "A hook for a task of FAI that this version does not perform."),
+    ("other-action", "FAI_ACTION asks for something that this run cannot do."),
     ("own-engine", "The space defines FAI's function `task` anew, which runs all tasks."),
-    ("own-action", "A hook that is an action of its own, which this version does not run."),
     ("packages-before-header", "Packages above the first `PACKAGES`."),
     ("packages-without-action", "`PACKAGES` alone."),
     ("password-hash", "A password hash lies in the space."),
@@ -66,7 +64,7 @@ const SPACE: &[(&str, &str)] = &[
 ];
 
 /// Objections to plans. Each is a defect of Hostwright, found before it could do harm.
-const PLAN: [(&str, &str); 24] = [
+const PLAN: &[(&str, &str)] = &[
     ("plan-after-unmount", "A step comes after the target was unmounted."),
     ("plan-bad-mount", "A mount point is not an absolute path."),
     ("plan-bad-table", "Partitions overlap, or reach out of their disk."),
@@ -88,6 +86,7 @@ const PLAN: [(&str, &str); 24] = [
     ("plan-phase-order", "Phases are not in FAI's order."),
     ("plan-unconfirmed-disk", "A disk is written to that was not confirmed to be the planned one."),
     ("plan-unknown-disk", "A disk is confirmed that the machine does not have."),
+    ("plan-unmounts-itself", "A plan for the running system unmounts it."),
     ("plan-used-twice", "A device serves two purposes."),
     ("plan-writes-disk", "A plan for a directory writes to a disk."),
     ("plan-wrong-size", "A file system is planned for a device of another size."),
@@ -96,7 +95,7 @@ const PLAN: [(&str, &str); 24] = [
 /// Every code of this crate with its meaning: spaces, then disk_config, then plans.
 pub fn diagnostic_codes() -> impl Iterator<Item = (&'static str, &'static str)> {
     let storage = Code::ALL.iter().map(|(code, meaning)| (code.name(), meaning.trim()));
-    SPACE.iter().copied().chain(storage).chain(PLAN)
+    SPACE.iter().copied().chain(storage).chain(PLAN.iter().copied())
 }
 
 /// True for a code that the reference describes.

@@ -221,3 +221,66 @@ fn a_disk_list_says_which_disk_is_the_first() {
     assert_eq!(check_plan(&plan, &inputs), []);
     assert_eq!(plan.layout.unwrap().disks[0].device, "/dev/vdb");
 }
+
+fn with_action(action: &str, target: TargetProfile) -> Inputs {
+    let mut inputs = inputs_for(&target);
+    inputs.vars.as_mut().unwrap().set("FAI_ACTION", action, "command line");
+    inputs
+}
+
+fn ids_behind_variables(tree: &ConfigTree, inputs: &Inputs) -> Vec<String> {
+    let (space, _) = parse(tree);
+    let plan = resolve(&space, inputs).unwrap_or_else(|found| panic!("{found:?}"));
+    assert_eq!(check_plan(&plan, inputs), []);
+    let steps = plan.steps().filter(|(phase, _)| *phase > Phase::Defvar);
+    steps.map(|(_, step)| step.id.to_string()).collect()
+}
+
+#[test]
+fn an_action_of_the_space_s_own_is_all_that_runs() {
+    let mut tree = tree();
+    tree.files.insert("hooks/burn-in".to_owned(), TreeFile::file("#!/bin/sh\n", true));
+    let ids =
+        |action| ids_behind_variables(&tree, &with_action(action, TargetProfile::DisksClassic));
+    assert_eq!(ids("burn-in"), ["hook/action.DEFAULT", "action/burn-in", "unmount"]);
+    let sysinfo = ["hook/action.DEFAULT", "hook/sysinfo.DEFAULT", "action/sysinfo", "unmount"];
+    assert_eq!(ids("sysinfo"), sysinfo);
+    // Neither needs a layout.
+    tree.files.retain(|path, _| !path.starts_with("disk_config/"));
+    let inputs = with_action("inventory", TargetProfile::DisksClassic);
+    assert!(ids_behind_variables(&tree, &inputs).contains(&"action/inventory".to_owned()));
+}
+
+#[test]
+fn the_running_system_is_neither_partitioned_nor_unmounted() {
+    // The class of the installation is still stored.
+    let inputs = with_action("install", TargetProfile::RunningSystem);
+    let ids = ids_behind_variables(&tree(), &inputs);
+    assert_eq!(
+        ids[..3],
+        ["hook/action.DEFAULT", "hook/softupdate.DEFAULT", "hook/debconf.DEFAULT"]
+    );
+    assert!(ids.contains(&"packages/install/1".to_owned()), "{ids:?}");
+    assert_eq!(ids.last().unwrap(), "hook/faiend.DEFAULT");
+    let (space, _) = parse(&tree());
+    let refused = resolve(&space, &with_action("softupdate", TargetProfile::DisksClassic));
+    assert_eq!(refused.unwrap_err()[0].code, "other-action");
+}
+
+#[test]
+fn hooks_with_the_name_of_old_are_sourced() {
+    let mut tree = minimal();
+    let hook = TreeFile::file("#!/bin/bash\n", true);
+    tree.files.insert("hooks/instsoft.DEFAULT.source".to_owned(), hook);
+    let (space, found) = parse(&tree);
+    assert!(found.iter().any(|found| found.code == "legacy-name"));
+    let mut inputs = inputs_for(&TargetProfile::Directory);
+    inputs.classes = Some("DEFAULT BASE demohost LAST".parse().unwrap());
+    let is_there = |inputs: &Inputs| {
+        let plan = resolve(&space, inputs).unwrap();
+        plan.steps().any(|(_, step)| step.action.title() == "source hooks/instsoft.DEFAULT.source")
+    };
+    assert!(is_there(&inputs));
+    inputs.rules.fai_bugs = true;
+    assert!(!is_there(&inputs), "FAI itself leaves it out");
+}

@@ -208,3 +208,10 @@ fn making_a_device_twice_is_found() {
     let found = codes(&plan, &inputs);
     assert!(found.contains("plan-made-twice") && found.contains("plan-used-twice"), "{found:?}");
 }
+
+#[test]
+fn a_plan_must_not_unmount_the_system_that_runs() {
+    let (plan, mut inputs) = classic();
+    inputs.target = TargetProfile::RunningSystem;
+    assert!(codes(&plan, &inputs).contains("plan-unmounts-itself"));
+}

@@ -9,6 +9,7 @@ use crate::faults::{Failure, file, usage};
 use crate::render::json;
 use crate::render::progress::Bars;
 use crate::rules::RuleArgs;
+use crate::space;
 use hostwright_engine::sandbox;
 use hostwright_host::namespace;
 use hostwright_media::disk_image::DiskImageFormat;
@@ -40,7 +41,7 @@ The suffix of a disk image says its format: .raw .raw.xz .raw.zst .qcow2 .vdi .v
 It appears under its name when it is finished; a build that ends before leaves nothing of it.
 A build into a directory or store that failed is taken up again where it stopped with --resume.")]
 pub struct Args {
-    /// Directory of the config space.
+    /// The config space: its directory, or git+https://…#BRANCH, https://…tar.gz#sha256=…, nfs://…
     #[arg(long)]
     space: PathBuf,
     /// Host name, which class scripts may look at.
@@ -138,6 +139,7 @@ impl Args {
         }
         Ok(DirectoryRun {
             space: self.space.clone(),
+            on_system: false,
             hostname: self.hostname.clone(),
             firmware: self.firmware.into(),
             given_classes: if only { &self.only_classes } else { &self.classes }.clone(),
@@ -155,7 +157,7 @@ impl Args {
 }
 
 /// Does it.
-pub fn run(args: &Args, as_json: bool) -> Result<ExitCode, Failure> {
+pub fn run(mut args: Args, as_json: bool) -> Result<ExitCode, Failure> {
     let wanted = args.wanted()?;
     if !namespace::is_root() {
         let message = "a build mounts file systems and runs programs in another root";
@@ -166,6 +168,8 @@ pub fn run(args: &Args, as_json: bool) -> Result<ExitCode, Failure> {
         let status = namespace::own_processes()?;
         return Ok(ExitCode::from(u8::try_from(status).unwrap_or(1)));
     }
+    args.space = space::locate(&args.space)?;
+    let args = &args;
     let name = args.build_name(&wanted);
     let work_dir = args.work_dir.join(&name);
     let _lock = lock(&args.work_dir, &name)?;
@@ -177,7 +181,7 @@ pub fn run(args: &Args, as_json: bool) -> Result<ExitCode, Failure> {
     };
     let mut run = args.directory_run(&work_dir, dir)?;
     check_place(&run, dir)?;
-    let view = View { bars: Bars::default(), progress: RunProgress::default(), as_json };
+    let view = View::new(as_json);
     match &wanted {
         Wanted::DiskImage(path, format) => {
             let image = DiskImage { path, format: *format, size: args.size, keep: args.keep };
@@ -277,7 +281,7 @@ fn add_to_store(
     Ok(image)
 }
 
-/// Shows a build: bars, or a line of JSON an event.
+/// Shows a run: bars, or a line of JSON an event.
 pub(super) struct View {
     bars: Bars,
     progress: RunProgress,
@@ -285,6 +289,11 @@ pub(super) struct View {
 }
 
 impl View {
+    /// A view that has seen nothing yet.
+    pub(super) fn new(as_json: bool) -> Self {
+        Self { bars: Bars::default(), progress: RunProgress::default(), as_json }
+    }
+
     /// Carries a run out before the user's eyes.
     pub(super) fn watch(&mut self, run: &DirectoryRun) -> Result<Built, Failure> {
         let built = run.carry_out(self);

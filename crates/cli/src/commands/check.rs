@@ -26,7 +26,9 @@ pub struct Args {
 }
 
 /// Does it.
-pub fn run(args: &Args, as_json: bool) -> Result<ExitCode, Failure> {
+pub fn run(mut args: Args, as_json: bool) -> Result<ExitCode, Failure> {
+    args.space = space::locate(&args.space)?;
+    let args = &args;
     let mut found = hostwright_plan::check(&space::read(&args.space)?);
     if args.quiet {
         found.retain(|diagnostic| diagnostic.severity != Severity::Note);

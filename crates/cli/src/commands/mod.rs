@@ -1,5 +1,6 @@
 //! The verbs, one file each.
 
+mod apply;
 mod build;
 mod check;
 mod disk_image;
@@ -24,6 +25,7 @@ pub enum Verb {
     Plan(plan::Args),
     Layout(layout::Args),
     Build(build::Args),
+    Apply(apply::Args),
     Facts(facts::Args),
     Serve(serve::Args),
     #[command(subcommand)]
@@ -41,10 +43,11 @@ pub enum Verb {
 /// Does what was asked for.
 pub fn run(verb: Verb, json: bool) -> Result<ExitCode, Failure> {
     match verb {
-        Verb::Check(args) => check::run(&args, json),
-        Verb::Plan(args) => plan::run(&args, json),
+        Verb::Check(args) => check::run(args, json),
+        Verb::Plan(args) => plan::run(args, json),
         Verb::Layout(args) => layout::run(&args, json),
-        Verb::Build(args) => build::run(&args, json),
+        Verb::Build(args) => build::run(args, json),
+        Verb::Apply(args) => apply::run(args, json),
         Verb::Facts(args) => facts::run(&args, json),
         Verb::Serve(args) => serve::run(&args),
         Verb::Machine(verb) => machine::run(verb, json),

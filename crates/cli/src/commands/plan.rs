@@ -34,7 +34,7 @@ Examples:
   hostwright plan --space /srv/fai/config --hostname web1 --facts machine.json --store /srv/images --image web
   hostwright plan --space /srv/fai/config --only-classes DEBIAN,FAIBASE,LAST --target directory --json")]
 pub struct Args {
-    /// Directory of the config space.
+    /// The config space: its directory, or git+https://…#BRANCH, https://…tar.gz#sha256=…, nfs://…
     #[arg(long)]
     space: PathBuf,
     /// Host name, which class scripts may look at.
@@ -84,7 +84,9 @@ pub enum TargetArg {
 }
 
 /// Does it.
-pub fn run(args: &Args, as_json: bool) -> Result<ExitCode, Failure> {
+pub fn run(mut args: Args, as_json: bool) -> Result<ExitCode, Failure> {
+    args.space = space::locate(&args.space)?;
+    let args = &args;
     let facts = facts(args)?;
     let target = target(args)?;
     let (classes, vars) = observe(args, facts.firmware)?;
@@ -193,6 +195,7 @@ fn observe(args: &Args, firmware: Firmware) -> Result<(ClassList, Vars), Failure
     let scratch = std::env::temp_dir().join(format!("hostwright-plan.{}", std::process::id()));
     let run = DirectoryRun {
         space: args.space.clone(),
+        on_system: false,
         hostname: args.hostname.clone(),
         firmware,
         given_classes: given(args).to_vec(),
@@ -222,9 +225,11 @@ fn observed_by(run: &DirectoryRun) -> Result<Built, Failure> {
 }
 
 /// Plans no further than a phase.
-struct Only {
-    whole: SpacePlanner,
-    until: Phase,
+pub struct Only {
+    /// Makes the whole plan.
+    pub whole: SpacePlanner,
+    /// The last phase of it that is kept.
+    pub until: Phase,
 }
 
 impl Planner for Only {
@@ -235,7 +240,8 @@ impl Planner for Only {
     }
 }
 
-struct Silent;
+/// Shows nothing.
+pub struct Silent;
 
 impl Observer for Silent {
     fn event(&mut self, _: &Event) {}

@@ -11,6 +11,7 @@ mod files;
 mod finish;
 mod format;
 mod fstab;
+mod hardware;
 mod kernel;
 mod lvm;
 mod metadata;
@@ -63,6 +64,7 @@ pub(crate) fn is_user_code(action: &Action) -> bool {
     matches!(
         action,
         Action::Hook { .. }
+            | Action::OwnAction { .. }
             | Action::Function { .. }
             | Action::Subroutines { .. }
             | Action::ClassScript { .. }
@@ -81,6 +83,8 @@ pub(crate) fn execute(
     work.log = log_of(action);
     match action {
         Action::Hook { path, sourced } => scripts::hook(work, path, *sourced),
+        Action::OwnAction { path } => scripts::hook(work, path, false),
+        Action::ShowHardware { inventory } => hardware::show(work, *inventory),
         Action::Function { name, argument } => scripts::function(work, name, argument.as_deref()),
         Action::MountFstab => mounts::mount_fstab(work),
         Action::Subroutines { path } => scripts::subroutines(work, path),

@@ -116,6 +116,9 @@ fn is_mounted(host: &mut dyn Host, path: &str) -> Result<bool, HostError> {
 /// Mounts what programs in the target need, unless it is mounted.
 pub(super) fn mount_pseudo(work: &mut Work<'_>) -> Result<Done, ActionError> {
     let mut changed = false;
+    if is_running_system(&work.settings.target_dir) {
+        return Ok(Done::already_true());
+    }
     for request in pseudo(work)? {
         if is_mounted(work.host, &request.target)? {
             continue;
@@ -168,11 +171,19 @@ fn has_efi_variables(work: &mut Work<'_>) -> Result<bool, HostError> {
 
 /// Unmounts what [`mount_pseudo`] mounted, and what user code mounted below it.
 pub(super) fn unmount_pseudo(work: &mut Work<'_>) -> Result<(), ActionError> {
+    if is_running_system(&work.settings.target_dir) {
+        return Ok(());
+    }
     for name in ["run/udev", "dev", "sys", "proc"] {
         let point = work.target(name);
         unmount_below(work.host, &point)?;
     }
     Ok(())
+}
+
+/// True for the root of the running system, where everything is mounted that it needs, and stays.
+fn is_running_system(target: &str) -> bool {
+    target.trim_end_matches('/').is_empty()
 }
 
 fn unmount_below(host: &mut dyn Host, path: &str) -> Result<(), HostError> {
@@ -190,6 +201,9 @@ pub(crate) fn unmount_target(
     target: &str,
     profile: &TargetProfile,
 ) -> Result<bool, HostError> {
+    if is_running_system(target) {
+        return Ok(false);
+    }
     let mut points = host.mounts_below(target)?;
     points.retain(|point| profile.has_disks() || point != target);
     for point in points.iter().rev() {

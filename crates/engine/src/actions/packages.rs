@@ -7,6 +7,7 @@ use crate::fault::ActionError;
 use crate::work::Work;
 use hostwright_host::Tool;
 use hostwright_model::package::{PackageAction, PackageGroup};
+use hostwright_model::plan::TargetProfile;
 
 /// Options under which dpkg asks nothing about changed configuration files.
 const KEEP_OR_NEW: [&str; 5] = [
@@ -28,7 +29,10 @@ pub(super) const OWNER: &str = "hostwright";
 /// Prepares the target for programs and brings it up to date.
 pub(super) fn update_base(work: &mut Work<'_>) -> Result<Done, ActionError> {
     mounts::mount_pseudo(work)?;
-    forbid_services(work)?;
+    // In a system that runs, services have to be restarted with their new versions.
+    if work.inputs.target != TargetProfile::RunningSystem {
+        forbid_services(work)?;
+    }
     // Without the mode, an index that cannot be fetched is only a warning.
     let update = apt_get(work).args(["-o", "APT::Update::Error-Mode=any", "update"]);
     work.tool(update)?;

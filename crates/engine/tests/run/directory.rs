@@ -18,6 +18,7 @@ pub struct Bench {
     pub dir: TempDir,
     pub settings: Settings,
     pub events: Vec<EventBody>,
+    pub profile: TargetProfile,
 }
 
 impl Bench {
@@ -31,7 +32,7 @@ impl Bench {
         let base = dir.path().to_str().unwrap();
         let mut settings = settings(base, space.to_str().unwrap());
         settings.vars.insert("OPERATOR".to_owned(), "last word".to_owned());
-        Self { dir, settings, events: Vec::new() }
+        Self { dir, settings, events: Vec::new(), profile: TargetProfile::Directory }
     }
 
     pub fn run(&mut self) -> Result<Report, Box<Fault>> {
@@ -41,7 +42,7 @@ impl Bench {
 
     pub fn run_with(&mut self, planner: &mut dyn Planner) -> Result<Report, Box<Fault>> {
         let (mut host, mut images) = (RealHost::default(), NoImages);
-        let inputs = inputs("demohost", TargetProfile::Directory);
+        let inputs = inputs("demohost", self.profile.clone());
         let mut session =
             Session::open(&mut host, &mut images, self.settings.clone(), inputs).unwrap();
         let events = &mut self.events;

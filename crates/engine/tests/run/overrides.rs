@@ -4,6 +4,7 @@ use crate::bench::output;
 use crate::directory::{Bench, write};
 use hostwright_model::event::EventBody;
 use hostwright_model::phase::Phase;
+use hostwright_model::plan::TargetProfile;
 
 impl Bench {
     fn with(files: &[(&str, &str)]) -> Self {
@@ -109,4 +110,39 @@ fn root_the_space_s_own_tasks_run_with_their_hooks() {
     ]);
     bench.runs();
     assert_eq!(bench.target("etc/extra"), "hook\nword\n");
+}
+
+#[test]
+fn root_an_action_of_the_space_s_own_runs_and_nothing_else() {
+    let mut bench = Bench::with(&[
+        ("hooks/burn-in", "#!/bin/sh\necho \"$FAI_ACTION\" > $LOGDIR/burnt\n"),
+        ("class/LAST.var", "FAI_ACTION=burn-in\n"),
+    ]);
+    bench.runs();
+    assert_eq!(bench.log("burnt"), "burn-in\n");
+    assert!(bench.steps_of(Phase::Extrbase).is_empty());
+}
+
+#[test]
+fn root_hardware_is_listed_and_shown() {
+    let mut bench = Bench::with(&[("class/LAST.var", "FAI_ACTION=inventory\n")]);
+    bench.runs();
+    assert!(bench.log("inventory.log").contains("\ndisk vda: 21474836480 bytes"));
+    let mut bench = Bench::with(&[("class/LAST.var", "FAI_ACTION=sysinfo\n")]);
+    bench.runs();
+    assert!(bench.log("sysinfo.log").contains("===== uname -a =====\nLinux"));
+}
+
+#[test]
+fn root_a_system_is_brought_up_to_date_where_it_is() {
+    let mut bench = Bench::with(&[(
+        "scripts/FAIBASE/10-write",
+        "#!/bin/sh\necho \"$FAI_ACTION $do_init_tasks\" > $target/etc/marker\n",
+    )]);
+    bench.profile = TargetProfile::RunningSystem;
+    std::fs::create_dir_all(bench.dir.path().join("target/etc/apt")).unwrap();
+    bench.runs();
+    assert_eq!(bench.target("etc/marker"), "softupdate 0\n");
+    assert_eq!(bench.target("etc/base"), "", "no base system was unpacked");
+    assert!(bench.target("var/log/fai/demohost/last-softupdate/status.log").contains("FAIBASE"));
 }

@@ -55,6 +55,8 @@ struct State {
     has_base: bool,
     has_sources: bool,
     is_unmounted: bool,
+    /// True for a plan that does something else than to install.
+    has_other: bool,
 }
 
 struct Auditor<'a> {
@@ -116,9 +118,14 @@ impl Auditor<'_> {
         }
     }
 
+    /// True if the target is the system that runs.
+    fn runs(&self) -> bool {
+        self.inputs.target == TargetProfile::RunningSystem
+    }
+
     /// True if a task is left to user code, which is trusted to know what it does.
     fn is_skipped(&self, phase: Phase) -> bool {
-        let whole = [Phase::Action, Phase::Install, Phase::Dirinstall];
+        let whole = [Phase::Action, Phase::Install, Phase::Dirinstall, Phase::Softupdate];
         let counts = |of: Phase| of == phase || whole.contains(&of);
         let replaced = |name: &String| {
             name.strip_prefix("task_").and_then(|task| task.parse().ok()).is_some_and(counts)
@@ -218,7 +225,12 @@ impl Auditor<'_> {
             | Action::Script { .. }
             | Action::Test { .. }
             | Action::Personalise { .. } => self.demand_base(id),
-            Action::UnmountTarget => self.state.is_unmounted = true,
+            Action::UnmountTarget => {
+                let message = "what is mounted in the running system is in use";
+                self.demand(!self.runs(), "plan-unmounts-itself", id, message);
+                self.state.is_unmounted = true;
+            }
+            Action::OwnAction { .. } | Action::ShowHardware { .. } => self.state.has_other = true,
             Action::Hook { .. }
             | Action::Function { .. }
             | Action::Subroutines { .. }
@@ -230,7 +242,7 @@ impl Auditor<'_> {
     }
 
     fn demand_base(&mut self, id: &StepId) {
-        let holds = self.state.has_base || self.is_skipped(Phase::Extrbase);
+        let holds = self.state.has_base || self.runs() || self.is_skipped(Phase::Extrbase);
         self.demand(holds, "plan-no-base", id, "there is no base system in the target yet");
     }
 
@@ -324,11 +336,14 @@ impl Auditor<'_> {
 
     /// What a whole plan must have done.
     fn end(&mut self) {
+        if self.runs() {
+            return;
+        }
         let unmounts = self.state.is_unmounted || self.is_skipped(Phase::Faiend);
         if !unmounts {
             self.object("plan-no-unmount", None, "the plan leaves the target mounted");
         }
-        if !self.state.has_base && !self.is_skipped(Phase::Extrbase) {
+        if !self.state.has_base && !self.state.has_other && !self.is_skipped(Phase::Extrbase) {
             self.object("plan-no-base", None, "the plan makes no base system");
         }
     }
@@ -338,6 +353,7 @@ fn is_user_code(action: &Action) -> bool {
     matches!(
         action,
         Action::Hook { .. }
+            | Action::OwnAction { .. }
             | Action::Function { .. }
             | Action::Subroutines { .. }
             | Action::ClassScript { .. }

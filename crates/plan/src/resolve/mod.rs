@@ -5,6 +5,7 @@
 //! they may skip tasks. A step that was in a plan once is in every later plan of the same run, too:
 //! the engine relies on it to tell finished work from work to do.
 
+mod actions;
 mod bases;
 mod disks;
 mod image;
@@ -14,9 +15,10 @@ mod skips;
 mod software;
 
 use crate::classes;
-use crate::finding::{self, Finding};
+use crate::finding;
 use crate::space::{ConfigSpace, Hook};
 use crate::storage;
+use actions::Wanted;
 use hostwright_model::class::ClassList;
 use hostwright_model::diagnostic::{Diagnostic, Severity};
 use hostwright_model::ids::{Digest, StepId};
@@ -43,12 +45,23 @@ pub fn resolve(space: &ConfigSpace, inputs: &Inputs) -> Result<Plan, Vec<Diagnos
     let Some(classes) = &inputs.classes else { return Ok(planner.finish(None, open)) };
     planner.classes = classes.clone();
     planner.refuse_broken_files()?;
-    let layout = planner.layout()?;
+    let layout = planner.layout();
     let open = planner.plan_vars();
-    let Some(vars) = &inputs.vars else { return Ok(planner.finish(layout, open)) };
-    planner.refuse_other_action(vars)?;
-    planner.plan_target(vars, layout.as_ref())?;
-    Ok(planner.finish(layout, Vec::new()))
+    let Some(vars) = &inputs.vars else {
+        // A variable may still ask for an action that needs no layout.
+        return Ok(planner.finish(layout.unwrap_or_default(), open));
+    };
+    match planner.wanted(vars)? {
+        Wanted::Target => {
+            let layout = layout?;
+            planner.plan_target(vars, layout.as_ref())?;
+            Ok(planner.finish(layout, Vec::new()))
+        }
+        Wanted::Other(phase, other) => {
+            planner.plan_other(phase, *other);
+            Ok(planner.finish(None, Vec::new()))
+        }
+    }
 }
 
 /// Warnings for this machine: in the files that count for it, and about what its firmware will make
@@ -85,19 +98,6 @@ impl Planner<'_> {
         let errors = found.filter(|finding| finding.severity == Severity::Error);
         let errors: Vec<Diagnostic> = errors.cloned().collect();
         if errors.is_empty() { Ok(()) } else { Err(errors) }
-    }
-
-    /// The variable FAI_ACTION of a class may ask for something else than an installation. Never
-    /// install then.
-    fn refuse_other_action(&self, vars: &Vars) -> Result<(), Vec<Diagnostic>> {
-        let Some(var) = vars.0.get("FAI_ACTION") else { return Ok(()) };
-        if matches!(var.value.as_str(), "install" | "dirinstall" | "") {
-            return Ok(());
-        }
-        let message = format!("the classes ask for FAI's action '{}', not to install", var.value);
-        let cure = "drop the class that sets FAI_ACTION";
-        let finding = Finding::error("other-action", message, cure);
-        Err(vec![self.space.at_variable(finding, "FAI_ACTION", var)])
     }
 
     /// Everything up to the classes.
@@ -153,6 +153,12 @@ impl Planner<'_> {
                 self.plan_software(vars)?;
                 self.plan_scripts();
             }
+            TargetProfile::RunningSystem => {
+                self.hooks(Phase::Softupdate);
+                self.body(Phase::Softupdate, Vec::new(), false);
+                self.plan_software(vars)?;
+                self.plan_scripts();
+            }
             TargetProfile::DiskFile | TargetProfile::DisksClassic => {
                 self.plan_disks(layout, Vec::new());
                 self.plan_base(vars)?;
@@ -184,7 +190,11 @@ impl Planner<'_> {
         self.hooks(Phase::Savelog);
         self.fixed(Phase::Savelog, "save-logs", Action::SaveLogs);
         self.hooks(Phase::Faiend);
-        self.fixed(Phase::Faiend, "unmount", Action::UnmountTarget);
+        match self.inputs.target {
+            // Nothing is mounted for it, and what is mounted there is in use.
+            TargetProfile::RunningSystem => self.body(Phase::Faiend, Vec::new(), false),
+            _ => self.fixed(Phase::Faiend, "unmount", Action::UnmountTarget),
+        }
     }
 
     /// The hooks of a task, as a stage that ends at a barrier.
@@ -195,7 +205,10 @@ impl Planner<'_> {
         let hooks = self.space.hooks_of(phase, &self.classes);
         let steps: Vec<Step> = match self.own_call_hook(phase) {
             Some(own) => vec![own],
-            None => hooks.into_iter().map(hook_step).collect(),
+            None => {
+                let is_run = |hook: &&Hook| !(hook.legacy && self.inputs.rules.fai_bugs);
+                hooks.into_iter().filter(is_run).map(hook_step).collect()
+            }
         };
         if !steps.is_empty() {
             self.stages.push(Stage { phase, steps, barrier: true });

@@ -7,7 +7,7 @@
 use super::Planner;
 use hostwright_model::ids::StepId;
 use hostwright_model::phase::Phase;
-use hostwright_model::plan::Inputs;
+use hostwright_model::plan::{Inputs, TargetProfile};
 
 /// How much of a task is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,7 +36,11 @@ impl Planner<'_> {
 
     /// FAI's task around all tasks of the action.
     pub(super) fn action_phase(&self) -> Phase {
-        if self.inputs.target.has_disks() { Phase::Install } else { Phase::Dirinstall }
+        match self.inputs.target {
+            TargetProfile::Directory => Phase::Dirinstall,
+            TargetProfile::RunningSystem => Phase::Softupdate,
+            _ => Phase::Install,
+        }
     }
 }
 
@@ -65,6 +69,7 @@ pub(super) fn said_in(by: &StepId) -> Option<Phase> {
         "subroutines" => Some(Phase::Setup),
         "class" => Some(Phase::Defclass),
         "var" => Some(Phase::Defvar),
+        "action" => Some(Phase::Action),
         "script" => Some(Phase::Configure),
         "test" => Some(Phase::Tests),
         _ => None,

@@ -7,9 +7,6 @@ use crate::finding::{Finding, Line};
 use crate::tree::TreeFile;
 use hostwright_model::phase::Phase;
 
-/// Tasks of FAI's actions that this version does not perform.
-const OTHER_TASKS: [&str; 3] = ["softupdate", "sysinfo", "inventory"];
-
 /// Tasks of earlier versions of FAI, and where their work is done now.
 const FORMER_TASKS: [(&str, &str); 4] = [
     ("mirror", "repository"),
@@ -31,15 +28,15 @@ impl Reader {
         let Ok(phase) = task.parse::<Phase>() else {
             return self.hook_without_task(path, task, file);
         };
-        if let Some(stem) = class.strip_suffix(".source") {
-            let message = "FAI sources '*.sh'; it has not run '*.source' since version 5";
+        let legacy = class.strip_suffix(".source");
+        if let Some(stem) = legacy {
+            let message = "FAI has not run '*.source' since version 5; it is sourced as '*.sh' is";
             let cure = format!("rename it to hooks/{task}.{stem}.sh");
             let finding = Finding::warning("legacy-name", message, cure);
             self.found.push(finding.at_start(path, &file.text()));
-            return;
         }
-        let usage = Use::of(path);
-        let class = class.strip_suffix(".sh").unwrap_or(class);
+        let usage = if legacy.is_some() { Use::Sourced } else { Use::of(path) };
+        let class = legacy.or(class.strip_suffix(".sh")).unwrap_or(class);
         let Some(class) = self.class(path, class) else { return };
         self.found.extend(runnable::findings(path, file, usage));
         if file.executable {
@@ -47,7 +44,8 @@ impl Reader {
             if sourced {
                 self.functions(path, &file.text());
             }
-            self.space.hooks.push(Hook { path: path.to_owned(), phase, class, sourced });
+            let legacy = legacy.is_some();
+            self.space.hooks.push(Hook { path: path.to_owned(), phase, class, sourced, legacy });
         }
     }
 
@@ -61,44 +59,36 @@ impl Reader {
     }
 
     fn hook_without_class(&mut self, path: &str, name: &str, file: &TreeFile) {
-        let finding = if name.parse::<Phase>().is_ok() {
+        if name.parse::<Phase>().is_ok() {
             let message = "a hook without a class is never run";
-            Finding::warning("dead-hook", message, format!("rename it to hooks/{name}.DEFAULT"))
+            let cure = format!("rename it to hooks/{name}.DEFAULT");
+            let finding = Finding::warning("dead-hook", message, cure);
+            self.found.push(finding.at_start(path, &file.text()));
         } else if file.executable {
-            let message = format!("'{name}' is an action of your own, which is not run here");
-            let cure = "the actions here are install and dirinstall";
-            Finding::note("own-action", message, cure)
-        } else {
-            return;
-        };
-        self.found.push(finding.at_start(path, &file.text()));
+            self.space.own_actions.insert(name.to_owned(), path.to_owned());
+        }
     }
 
     fn hook_without_task(&mut self, path: &str, task: &str, file: &TreeFile) {
         if !file.executable && !runnable::has_shebang(file) {
             return;
         }
-        let finding = if OTHER_TASKS.contains(&task) {
-            let message = format!("this version does not perform FAI's task '{task}'");
-            Finding::note("other-task", message, "the hook waits for a version that does")
-        } else {
-            let message = format!("FAI has no task '{task}', so the hook is never run");
-            let cure = match nearest_task(task) {
-                Some(name) => format!("did you mean '{name}'?"),
-                None => {
-                    let names: Vec<&str> = Phase::ALL.iter().map(|phase| phase.name()).collect();
-                    format!("the tasks are {}", names.join(", "))
-                }
-            };
-            Finding::warning("dead-hook", message, cure)
+        let message = format!("FAI has no task '{task}', so the hook is never run");
+        let cure = match nearest_task(task) {
+            Some(name) => format!("did you mean '{name}'?"),
+            None => {
+                let names: Vec<&str> = Phase::ALL.iter().map(|phase| phase.name()).collect();
+                format!("the tasks are {}", names.join(", "))
+            }
         };
+        let finding = Finding::warning("dead-hook", message, cure);
         self.found.push(finding.at_start(path, &file.text()));
     }
 }
 
-/// True for a task of FAI's, also of actions that this version does not perform.
+/// True for a task of FAI's.
 pub(crate) fn is_task(name: &str) -> bool {
-    name.parse::<Phase>().is_ok() || OTHER_TASKS.contains(&name)
+    name.parse::<Phase>().is_ok()
 }
 
 /// The function of FAI's that a line of shell text begins to define.

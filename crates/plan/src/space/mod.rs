@@ -55,6 +55,8 @@ pub struct ConfigSpace {
     pub subroutines: Option<String>,
     /// Lines that define FAI's functions anew in files that are sourced, by file and function.
     pub functions: BTreeMap<(String, String), u32>,
+    /// Actions of the space's own, by name: executable files in hooks/ without a class.
+    pub own_actions: BTreeMap<String, String>,
     /// Hooks, sourced ones before executed ones of the same task and class.
     pub hooks: Vec<Hook>,
     /// Scripts of `configure`, in the order in which they run.
@@ -108,8 +110,10 @@ pub struct Hook {
     pub phase: Phase,
     /// The class it belongs to.
     pub class: ClassName,
-    /// True for `*.sh`.
+    /// True for `*.sh` and `*.source`.
     pub sourced: bool,
+    /// True for `*.source`, the name before version 5, which FAI itself does not run any more.
+    pub legacy: bool,
 }
 
 /// The disk layout of a class.
@@ -183,7 +187,7 @@ impl ConfigSpace {
             }
             "hooks" => {
                 let class = rest.split_once('.').map_or("", |(_, class)| class);
-                class.strip_suffix(".sh").unwrap_or(class)
+                class.strip_suffix(".sh").or(class.strip_suffix(".source")).unwrap_or(class)
             }
             "disk_config" => {
                 let counts = self.disk_config_of(classes).map(|(_, file)| file.path.as_str());

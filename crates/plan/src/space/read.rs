@@ -97,6 +97,7 @@ fn empty(tree: &ConfigTree) -> ConfigSpace {
         var_files: BTreeMap::new(),
         subroutines: None,
         functions: BTreeMap::new(),
+        own_actions: BTreeMap::new(),
         hooks: Vec::new(),
         scripts: BTreeMap::new(),
         tests: BTreeMap::new(),
