@@ -260,7 +260,7 @@ fn the_running_system_is_neither_partitioned_nor_unmounted() {
         ids[..3],
         ["hook/action.DEFAULT", "hook/softupdate.DEFAULT", "hook/debconf.DEFAULT"]
     );
-    assert!(ids.contains(&"packages/install/1".to_owned()), "{ids:?}");
+    assert!(ids.contains(&"packages/install-norec/1".to_owned()), "{ids:?}");
     assert_eq!(ids.last().unwrap(), "hook/faiend.DEFAULT");
     let (space, _) = parse(&tree());
     let refused = resolve(&space, &with_action("softupdate", TargetProfile::DisksClassic));
