@@ -1,20 +1,25 @@
 //! Every mistake in a disk_config is reported once, by name, at its place and with a cure.
 
+mod support;
+
 use hostwright_model::diagnostic::Severity::{self, Error, Warning};
 use hostwright_model::facts::Firmware;
+use hostwright_model::storage::PartitionKind::{Extended, Logical, Primary};
 use hostwright_plan::storage::{
     Code, StorageDisk, StorageFacts, check, check_root, examine, parse,
 };
 use std::collections::BTreeSet;
+use support::OldDisks;
 
 fn facts(firmware: Firmware) -> StorageFacts {
     let disk = |name: &str, gib: u64| StorageDisk {
         name: name.to_owned(),
         size_bytes: gib << 30,
         sector_bytes: 512,
+        ..StorageDisk::default()
     };
     let disks = vec![disk("sda", 20), disk("sdb", 3000)];
-    StorageFacts { disks, memory_bytes: 8 << 30, firmware }
+    StorageFacts::new(disks, 8 << 30, firmware)
 }
 
 /// Name, severity, line and column.
@@ -48,21 +53,61 @@ const TABLE: &[(&str, &[Finding])] = &[
         "disk_config disk1 fstabkey:partlabel disklabel:gpt\n",
         &[(Code::PartlabelOnMsdos, Error, 1, 19)],
     ),
-    // --- features of FAI's that are not there
+    // --- what FAI has and this version has not
     (
-        "disk_config disk1 preserve_always:1 resize:2\nprimary / 4G- ext4 rw\n",
-        &[(Code::NotSupported, Error, 1, 19), (Code::NotSupported, Error, 1, 37)],
+        "disk_config disk1\nprimary / 4G- ext4:journal=/dev/sdb1 rw\n",
+        &[(Code::NotSupported, Error, 2, 15)],
     ),
-    ("disk_config raid\nraid1 / sda1,sdb1 ext4 rw\n", &[(Code::NotSupported, Error, 1, 13)]),
-    ("disk_config sd?\nprimary / 4G- ext4 rw\n", &[(Code::NotSupported, Error, 1, 13)]),
-    ("disk_config /dev/disk/by-id/x\n", &[(Code::NotSupported, Error, 1, 13)]),
-    ("disk_config disk1\nraw-disk / 4G ext4 rw\n", &[(Code::NotSupported, Error, 2, 1)]),
-    ("disk_config disk1\nprimary /:encrypt 4G ext4 rw\n", &[(Code::NotSupported, Error, 2, 10)]),
-    ("disk_config disk1\nprimary / 4G:resize ext4 rw\n", &[(Code::NotSupported, Error, 2, 13)]),
-    ("disk_config disk1\nprimary / 4G btrfs rw\n", &[(Code::NotSupported, Error, 2, 14)]),
-    ("disk_config lvm\nvg vg1 md0\n", &[(Code::NotSupported, Error, 2, 8)]),
-    ("disk_config lvm\nvg vg1 disk2\n", &[(Code::NotSupported, Error, 2, 8)]),
-    ("disk_config lvm\nvg vg1 sdb\n", &[(Code::NotSupported, Error, 2, 8)]),
+    // --- other kinds of stanzas
+    (
+        "disk_config disk1 preserve_always:x\nprimary / 4G- ext4 rw\n",
+        &[(Code::BadOptionValue, Error, 1, 19)],
+    ),
+    (
+        "disk_config disk1\nprimary / 4G- ext4 rw\ndisk_config disk2 sameas:sdc\n",
+        &[(Code::NoSuchStanza, Error, 3, 19)],
+    ),
+    ("disk_config raid\n", &[(Code::EmptyStanza, Error, 1, 13)]),
+    (
+        "disk_config disk1\nprimary - 4G - -\ndisk_config raid preserve_lazy:1\n\
+         raid1 / sda1 ext4 rw\n",
+        &[(Code::NoSuchVolume, Error, 3, 18)],
+    ),
+    ("disk_config raid\nraid0 / sda1,sdb1:spare ext4 rw\n", {
+        &[(Code::Raid0Spare, Error, 2, 14)]
+    }),
+    (
+        "disk_config disk1\nprimary - 4G - -\nprimary - 4G - -\ndisk_config raid\n\
+         raid6 / sda1,sda2 ext4 rw\n",
+        &[(Code::TooFewMembers, Error, 5, 1)],
+    ),
+    ("disk_config raid\nraid0 - md1 - -\nraid0 - md0 - -\n", {
+        &[(Code::StackingLoop, Error, 2, 9), (Code::StackingLoop, Error, 3, 9)]
+    }),
+    (
+        "disk_config disk1\nprimary - 4G - -\nprimary - 4G - -\ndisk_config cryptsetup\n\
+         luks /srv sda1,sda2 ext4 rw\n",
+        &[(Code::OneDevice, Warning, 5, 11)],
+    ),
+    (
+        "disk_config disk1\nprimary / 4G ext4 rw\nprimary /srv:encrypt 4G ext4 rw\n",
+        &[(Code::InlineEncryption, Warning, 3, 13)],
+    ),
+    (
+        "disk_config disk1\nprimary - 4G - -\ndisk_config cryptsetup\nluks / sda1 ext4 rw\n",
+        &[(Code::EncryptedBoot, Error, 4, 6)],
+    ),
+    ("disk_config disk1\nprimary / 4G btrfs rw\n", &[(Code::NoSubvolume, Error, 2, 20)]),
+    (
+        "disk_config disk1\nraw-disk / 4G ext4 rw\nprimary /a 4G ext4 rw\n",
+        &[(Code::RawDiskMixed, Error, 3, 1)],
+    ),
+    ("disk_config sd?\nprimary / 4G- ext4 rw\n", &[(Code::AmbiguousDevice, Error, 1, 13)]),
+    ("disk_config /dev/disk/by-id/x\nprimary / 4G ext4 rw\n", {
+        &[(Code::NoSuchDisk, Error, 1, 13)]
+    }),
+    ("disk_config tmpfs\ntmpfs /tmp 50% rw\n", &[(Code::BadSize, Error, 2, 12)]),
+    ("disk_config lvm\nvg vg1 md0\n", &[(Code::NoSuchPartition, Error, 2, 8)]),
     // --- lines
     ("disk_config disk1\nPrimary / 4G- ext4 rw\n", &[(Code::UnknownLine, Error, 2, 1)]),
     ("primary / 4G- ext4 rw\n", &[(Code::WrongStanza, Error, 1, 1)]),
@@ -197,9 +242,81 @@ const UEFI_TABLE: &[(&str, &[Finding])] = &[
     ),
 ];
 
+/// The same on a BIOS machine that has had another life: see [`reused`].
+const REUSED_TABLE: &[(&str, &[Finding])] = &[
+    (
+        "disk_config sda preserve_always:3\nprimary / 4G ext4 rw\nprimary /a 1G ext4 rw\n\
+         primary /b 1G ext4 rw\n",
+        &[(Code::KeepMissing, Error, 1, 17)],
+    ),
+    (
+        "disk_config sda disklabel:gpt-bios preserve_always:1\nprimary / 4G ext4 rw\n",
+        &[(Code::KeepMismatch, Error, 1, 36)],
+    ),
+    (
+        "disk_config sda preserve_always:2\nprimary / 4G ext4 rw\nprimary /a 1G ext4 rw\n",
+        &[(Code::KeepMismatch, Error, 1, 17)],
+    ),
+    (
+        "disk_config sda\nprimary / 4G:preserve_always xfs rw\n",
+        &[(Code::KeepMismatch, Error, 2, 13)],
+    ),
+    (
+        "disk_config sda preserve_always:5\nprimary / 6G ext4 rw\nlogical /a 1G xfs rw\n",
+        &[(Code::KeepBlocked, Error, 1, 17)],
+    ),
+    (
+        "disk_config sda preserve_always:1\nprimary - 4G - -\ndisk_config lvm\nvg v sda1\n\
+         v-r / 1G ext4 rw\n",
+        &[(Code::KeepNotPossible, Warning, 4, 4)],
+    ),
+    (
+        "disk_config sda preserve_always:1\nprimary / 1G ext4 rw\n",
+        &[(Code::KeepSize, Warning, 2, 11)],
+    ),
+    (
+        "disk_config sda preserve_always:1 resize:5\nprimary / 4G ext4 rw\nlogical /a 1G xfs rw\n",
+        &[(Code::ResizeNotPossible, Error, 1, 35)],
+    ),
+    ("disk_config sdb disklabel:gpt-bios\nprimary / 4G ext4 rw\n", {
+        &[(Code::ForeignLayer, Error, 1, 0)]
+    }),
+    ("disk_config sdd\nprimary / 4G ext4 rw\n", &[(Code::DeviceInUse, Error, 1, 0)]),
+    (
+        "disk_config sda\nprimary - 4G - -\ndisk_config lvm\nvg elsewhere sda1\n\
+         elsewhere-r / 1G ext4 rw\n",
+        &[(Code::NameTaken, Error, 4, 0)],
+    ),
+];
+
+/// Four disks: one with files, two that a volume group shares, one that is mounted.
+fn reused() -> StorageFacts {
+    let disk = |name: &str| StorageDisk {
+        name: name.to_owned(),
+        size_bytes: 20 << 30,
+        sector_bytes: 512,
+        ..StorageDisk::default()
+    };
+    let disks = ["sda", "sdb", "sdc", "sdd"].map(disk).to_vec();
+    let mut facts = StorageFacts::new(disks, 8 << 30, Firmware::Bios);
+    let mut old = OldDisks::default();
+    old.table("sda", "dos", &[(1, Primary, 1, 4096), (2, Extended, 4098, 2050)]);
+    old.partition("sda", 5, Logical, 4099, 2048);
+    old.table("sdb", "gpt", &[(1, Primary, 1, 4096), (2, Primary, 4097, 4096)]);
+    old.table("sdc", "gpt", &[(1, Primary, 1, 4096), (2, Primary, 4097, 4096)]);
+    old.table("sdd", "dos", &[(1, Primary, 1, 4096)]);
+    old.signature("/dev/sda1", "ext4");
+    old.signature("/dev/sda5", "xfs");
+    old.group("shared", &["/dev/sdb2", "/dev/sdc1"], &[]);
+    old.group("elsewhere", &["/dev/sdc2"], &[]);
+    old.in_use("/dev/sdd1", Some("/mnt"));
+    facts.existing = old.0;
+    facts
+}
+
 /// Compares all findings, and that each can be shown: a message, a cure, the line of text.
-fn assert_findings(text: &str, expected: &[Finding], firmware: Firmware) {
-    let found = examine("disk_config/X", text, Some("X"), &facts(firmware));
+fn assert_findings(text: &str, expected: &[Finding], facts: &StorageFacts) {
+    let found = examine("disk_config/X", text, Some("X"), facts);
     let short: Vec<_> = found
         .diagnostics
         .iter()
@@ -228,16 +345,19 @@ fn assert_findings(text: &str, expected: &[Finding], firmware: Firmware) {
 #[test]
 fn each_mistake_is_found_once_and_where_it_is() {
     for (text, expected) in TABLE {
-        assert_findings(text, expected, Firmware::Bios);
+        assert_findings(text, expected, &facts(Firmware::Bios));
     }
     for (text, expected) in UEFI_TABLE {
-        assert_findings(text, expected, Firmware::Uefi);
+        assert_findings(text, expected, &facts(Firmware::Uefi));
+    }
+    for (text, expected) in REUSED_TABLE {
+        assert_findings(text, expected, &reused());
     }
 }
 
 #[test]
 fn every_code_has_a_test() {
-    let tables = TABLE.iter().chain(UEFI_TABLE);
+    let tables = TABLE.iter().chain(UEFI_TABLE).chain(REUSED_TABLE);
     let tested: BTreeSet<Code> = tables.flat_map(|(_, f)| *f).map(|(code, ..)| *code).collect();
     let untested = Code::ALL.iter().map(|(code, _)| *code).filter(|code| !tested.contains(code));
     // Only targets that must boot ask for a root file system.
@@ -258,7 +378,7 @@ fn all_mistakes_of_a_file_are_reported_at_once() {
             (Code::BadFileSystem, Error, 4, 15),
             (Code::DuplicateMountPoint, Error, 5, 9),
         ],
-        Firmware::Bios,
+        &facts(Firmware::Bios),
     );
 }
 

@@ -91,6 +91,7 @@ fn the_solver_equals_fai_on_every_golden_vector() {
             name: "loop0".to_owned(),
             size_bytes: vector.disk_bytes,
             sector_bytes: 512,
+            ..StorageDisk::default()
         };
         let text = config(&golden, &vector.config);
         match try_layout(&vector.config, text, &[disk], 8 << 30, Firmware::Uefi) {

@@ -19,7 +19,7 @@ fn disks(words: &str) -> Vec<StorageDisk> {
 /// The layout of the file of class `WEB` on such disks and 8 GiB of memory.
 fn lay_out(text: &str, words: &str) -> StorageLayout {
     let (disks, memory_bytes, firmware) = (disks(words), 8 << 30, Firmware::Uefi);
-    let facts = StorageFacts { disks, memory_bytes, firmware };
+    let facts = StorageFacts::new(disks, memory_bytes, firmware);
     let found = examine("disk_config/WEB", text, Some("WEB"), &facts);
     found.layout.unwrap_or_else(|| panic!("{:#?}", found.diagnostics))
 }

@@ -88,7 +88,7 @@ proptest! {
         mib in 64_u64..40_000,
         sector_bytes in prop_oneof![Just(512_u32), Just(4096)],
     ) {
-        let disk = StorageDisk { name: "sda".to_owned(), size_bytes: mib << 20, sector_bytes };
+        let disk = StorageDisk { name: "sda".to_owned(), size_bytes: mib << 20, sector_bytes, ..StorageDisk::default() };
         match try_layout("x", &text, &[disk], MEMORY_BYTES, Firmware::Bios) {
             Ok(layout) => {
                 assert_sound(&layout.disks[0]);
@@ -114,7 +114,7 @@ proptest! {
     ) {
         let fits = |mib: u64| {
             let name = "sda".to_owned();
-            let disk = StorageDisk { name, size_bytes: mib << 20, sector_bytes: 512 };
+            let disk = StorageDisk { name, size_bytes: mib << 20, sector_bytes: 512, ..StorageDisk::default() };
             try_layout("x", &text, &[disk], MEMORY_BYTES, Firmware::Bios).is_ok()
         };
         prop_assert!(!fits(mib) || fits(mib + 1000), "{}", text);
@@ -124,10 +124,8 @@ proptest! {
     fn no_text_makes_the_parser_panic(text in "(disk_config |lvm|disk1|vg |primary|logical|p=|/| |\
         100|-|%|G|RAM:|ext4|swap|rw|createopts=\"|\"|:|,|#|;|\n|\r|\t|ä|a-b){0,40}") {
         let (config, _) = parse("x", &text, None);
-        let disk = StorageDisk { name: "sda".to_owned(), size_bytes: 1 << 34, sector_bytes: 512 };
-        let facts = StorageFacts {
-            disks: vec![disk], memory_bytes: 1 << 30, firmware: Firmware::Uefi,
-        };
+        let disk = StorageDisk { name: "sda".to_owned(), size_bytes: 1 << 34, sector_bytes: 512, ..StorageDisk::default() };
+        let facts = StorageFacts::new(vec![disk], 1 << 30, Firmware::Uefi);
         let found = examine("x", &text, None, &facts);
         prop_assert_eq!(found.config, config);
         for diagnostic in found.diagnostics {

@@ -14,13 +14,22 @@ use std::process::ExitCode;
 #[command(after_help = "\
 Examples:
   hostwright layout disk_config/FAIBASE --disk sda=20GiB
-  hostwright layout disk_config/LVM --disk nvme0n1=1TB --disk nvme1n1=1TB --ram 64GiB --json")]
+  hostwright layout disk_config/LVM --disk nvme0n1=1TB --disk nvme1n1=1TB --ram 64GiB --json
+  hostwright layout disk_config/MAIL --facts mail1.json")]
 pub struct Args {
     /// The disk_config.
     disk_config: PathBuf,
     /// A disk, in the order of the machine's disks; SECTOR is 512 unless given.
-    #[arg(long = "disk", required = true, value_name = "NAME=SIZE[/SECTOR]")]
+    #[arg(
+        long = "disk",
+        required_unless_present = "facts",
+        conflicts_with = "facts",
+        value_name = "NAME=SIZE[,SECTOR]"
+    )]
     disks: Vec<StorageDisk>,
+    /// Facts of a machine, as `hostwright facts --json` prints them: its disks and what is on them.
+    #[arg(long, value_name = "FILE")]
+    facts: Option<PathBuf>,
     /// Memory, for sizes such as RAM:50%.
     #[arg(long, default_value = "8GiB")]
     ram: ByteSize,
@@ -34,11 +43,7 @@ pub fn run(args: &Args, as_json: bool) -> Result<ExitCode, Failure> {
     let path = &args.disk_config;
     let bytes = std::fs::read(path).map_err(|error| file("read", path, &error))?;
     let text = String::from_utf8_lossy(&bytes);
-    let facts = StorageFacts {
-        disks: args.disks.clone(),
-        memory_bytes: args.ram.0,
-        firmware: args.firmware.into(),
-    };
+    let facts = machine(args)?;
     let examined = storage::examine(&path.display().to_string(), &text, None, &facts);
     let Some(layout) = examined.layout else {
         return Err(examined.diagnostics.into());
@@ -52,4 +57,13 @@ pub fn run(args: &Args, as_json: bool) -> Result<ExitCode, Failure> {
         diagnostics::print(&examined.diagnostics);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The recorded machine, or one with blank disks.
+fn machine(args: &Args) -> Result<StorageFacts, Failure> {
+    let Some(path) = &args.facts else {
+        let disks = args.disks.clone();
+        return Ok(StorageFacts::new(disks, args.ram.0, args.firmware.into()));
+    };
+    Ok(StorageFacts::from(&super::plan::read_facts(path)?))
 }

@@ -139,6 +139,11 @@ fn facts(args: &Args) -> Result<Facts, Failure> {
     let Some(path) = &args.facts else {
         return imagined(args);
     };
+    read_facts(path)
+}
+
+/// Reads a recorded machine.
+pub(super) fn read_facts(path: &Path) -> Result<Facts, Failure> {
     let text = std::fs::read(path).map_err(|error| file("read", path, &error))?;
     serde_json::from_slice(&text).map_err(|error| {
         let message = format!("{}: {error}", path.display());

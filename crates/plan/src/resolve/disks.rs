@@ -5,10 +5,11 @@ use crate::finding::Finding;
 use crate::resolve::skips::Skipped;
 use crate::storage::{self, StorageFacts};
 use hostwright_model::diagnostic::Diagnostic;
+use hostwright_model::existing::ExistingStorage;
 use hostwright_model::facts::{Disk, Facts};
 use hostwright_model::phase::Phase;
 use hostwright_model::plan::{Action, Step, Why};
-use hostwright_model::storage::{StorageLayout, Volume};
+use hostwright_model::storage::{Fate, OldLayer, StorageLayout, TableFate, Volume, VolumeGroup};
 
 impl Planner<'_> {
     /// The layout for these classes and this machine; `None` where no disk is written to.
@@ -32,11 +33,32 @@ impl Planner<'_> {
         storage::layout(&file.config, &self.storage_facts()?).map(Some)
     }
 
-    /// The machine with those disks, in that order, that user code has put into `disklist`.
-    fn storage_facts(&self) -> Result<StorageFacts, Vec<Diagnostic>> {
+    /// The machine as far as storage is concerned, with what its variables say about it.
+    pub(super) fn storage_facts(&self) -> Result<StorageFacts, Vec<Diagnostic>> {
+        let var = |name: &str| {
+            let vars = self.inputs.vars.as_ref();
+            vars.and_then(|vars| vars.0.get(name)).map_or("", |var| var.value.as_str())
+        };
+        let words = |text: &str| -> Vec<String> {
+            let words = text.split(|c: char| c == ',' || c.is_whitespace());
+            words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
+        };
+        let is_set = |value: &str| !matches!(value, "" | "0");
+        let initial = words(var("FAI_FLAGS")).iter().any(|flag| flag == "initial");
+        Ok(StorageFacts {
+            hostname: self.inputs.hostname.clone(),
+            is_first_install: initial || is_set(var("flag_initial")),
+            ignored_groups: words(var("SS_IGNORE_VG")),
+            fai_bugs: self.inputs.rules.fai_bugs,
+            ..StorageFacts::from(&self.chosen_disks()?)
+        })
+    }
+
+    /// The facts with those disks, in that order, that user code has put into `disklist`.
+    fn chosen_disks(&self) -> Result<Facts, Vec<Diagnostic>> {
         let facts = &self.inputs.facts;
         let Some(list) = &self.inputs.overrides.disk_list else {
-            return Ok(StorageFacts::from(facts));
+            return Ok(facts.clone());
         };
         let names = list.value.split_whitespace();
         let names = names.map(|name| name.strip_prefix("/dev/").unwrap_or(name));
@@ -51,7 +73,7 @@ impl Planner<'_> {
             };
             disks.push(Disk { removable: false, ..disk.clone() });
         }
-        Ok(StorageFacts::from(&Facts { disks, ..facts.clone() }))
+        Ok(Facts { disks, ..facts.clone() })
     }
 
     /// The phases install, partition and mountdisks. `preparation` has to be done before anything
@@ -63,7 +85,7 @@ impl Planner<'_> {
         // Behind the hooks, which may choose other disks.
         let steps = layout.map(|layout| {
             let mut steps = vec![self.confirm(layout)];
-            steps.extend(partition_steps(layout));
+            steps.extend(partition_steps(layout, &self.inputs.facts.storage));
             steps
         });
         self.body(Phase::Partition, steps.unwrap_or_default(), false);
@@ -101,23 +123,19 @@ fn short(device: &str) -> &str {
     device.strip_prefix("/dev/").unwrap_or(device)
 }
 
-fn partition_steps(layout: &StorageLayout) -> Vec<Step> {
+fn partition_steps(layout: &StorageLayout, existing: &ExistingStorage) -> Vec<Step> {
     let mut steps = Vec::new();
-    for disk in &layout.disks {
+    steps.extend(save_metadata(layout, existing));
+    steps.extend(layout.takedown.iter().map(take_down));
+    steps.extend(resizes(layout, Resizing::Shrink));
+    let written = layout.disks.iter().filter(|disk| disk.table_fate == TableFate::Write);
+    for disk in written {
         let id = format!("partition/{}", short(&disk.device));
         steps.push(step(id, Action::PartitionTable { disk: disk.clone() }, disk.why.clone()));
     }
-    for group in &layout.volume_groups {
-        let id = format!("vg/{}", group.name);
-        steps.push(step(id, Action::VolumeGroup { group: group.clone() }, group.why.clone()));
-        for volume in &group.logical_volumes {
-            let id = format!("lv/{}/{}", group.name, volume.name);
-            let action =
-                Action::LogicalVolume { group: group.name.clone(), volume: volume.clone() };
-            steps.push(step(id, action, volume.why.clone()));
-        }
-    }
-    for volume in layout.volumes.iter().filter(|volume| volume.file_system.is_some()) {
+    steps.extend(stacked_steps(layout));
+    steps.extend(resizes(layout, Resizing::Grow));
+    for volume in layout.volumes.iter().filter(|volume| is_formatted(volume)) {
         let id = format!("format/{}", short(&volume.device));
         steps.push(step(id, Action::Format { volume: volume.clone() }, volume.why.clone()));
     }
@@ -126,11 +144,114 @@ fn partition_steps(layout: &StorageLayout) -> Vec<Step> {
     steps
 }
 
+fn is_formatted(volume: &Volume) -> bool {
+    let is_remote = matches!(volume.file_system.as_deref(), None | Some("tmpfs" | "nfs"));
+    !is_remote && matches!(volume.fate, Fate::Create | Fate::Reformat)
+}
+
+/// Everything that is changed and has something worth saving; nothing for blank disks.
+fn save_metadata(layout: &StorageLayout, existing: &ExistingStorage) -> Option<Step> {
+    let has_something = |device: &String| {
+        existing.tables.iter().any(|table| table.device == *device)
+            || existing.signatures.iter().any(|signature| signature.device == *device)
+    };
+    let disks = layout.disks.iter().map(|disk| disk.device.clone());
+    let former = layout.disks.iter().flat_map(|disk| &disk.before);
+    let partitions = former.map(|former| former.partition.device.clone());
+    let mut devices: Vec<String> = disks.chain(partitions).filter(has_something).collect();
+    devices.sort();
+    devices.dedup();
+    let why = Why::because("a failure before anything is formatted can be undone");
+    (!devices.is_empty()).then(|| step("save-metadata", Action::SaveMetadata { devices }, why))
+}
+
+fn take_down(layer: &OldLayer) -> Step {
+    let name = match layer {
+        OldLayer::Swap { device } => format!("swap/{}", short(device)),
+        OldLayer::Mapping { name } => format!("mapping/{name}"),
+        OldLayer::LogicalVolume { group, name } => format!("lv/{group}/{name}"),
+        // Names of groups need not be unique.
+        OldLayer::VolumeGroup { name, uuid, .. } => format!("vg/{name}/{uuid}"),
+        OldLayer::Array { uuid, .. } => format!("array/{uuid}"),
+        OldLayer::Signatures { device } => format!("signatures/{}", short(device)),
+    };
+    let why = Why::because("an earlier life of the disks left it");
+    step(format!("take-down/{name}"), Action::TakeDown { layer: layer.clone() }, why)
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Resizing {
+    /// Before the device becomes smaller.
+    Shrink,
+    /// Once the device has become larger.
+    Grow,
+}
+
+fn resizes(layout: &StorageLayout, which: Resizing) -> Vec<Step> {
+    let resized = layout.volumes.iter().filter_map(|volume| {
+        let Fate::Resize { from_bytes } = volume.fate else { return None };
+        let way = if volume.size_bytes < from_bytes { Resizing::Shrink } else { Resizing::Grow };
+        let file_system = volume.file_system.clone().filter(|_| way == which)?;
+        let size_bytes = (way == Resizing::Shrink).then_some(volume.size_bytes);
+        let device = volume.device.clone();
+        let id = format!("resize/{}", short(&device));
+        let action = Action::ResizeFileSystem { device, file_system, size_bytes };
+        Some(step(id, action, volume.why.clone()))
+    });
+    resized.collect()
+}
+
+/// Arrays, encrypted devices and volume groups in an order in which each finds its devices.
+fn stacked_steps(layout: &StorageLayout) -> Vec<Step> {
+    let mut parts: Vec<(Vec<String>, Vec<String>, Vec<Step>)> = Vec::new();
+    for array in &layout.arrays {
+        let id = format!("raid/{}", short(&array.device));
+        let step = step(id, Action::RaidArray { array: array.clone() }, array.why.clone());
+        let below = array.members.iter().filter_map(|member| member.device.clone()).collect();
+        parts.push((below, vec![array.device.clone()], vec![step]));
+    }
+    for encrypted in &layout.encrypted {
+        let id = format!("encrypt/{}", encrypted.name);
+        let action = Action::Encrypt { encrypted: encrypted.clone() };
+        let below = vec![encrypted.device.clone()];
+        let step = step(id, action, encrypted.why.clone());
+        parts.push((below, vec![encrypted.mapped_device.clone()], vec![step]));
+    }
+    for group in &layout.volume_groups {
+        let made = group.logical_volumes.iter().map(|volume| volume.device.clone()).collect();
+        parts.push((group.physical_volumes.clone(), made, group_steps(group)));
+    }
+    let mut open: Vec<String> = parts.iter().flat_map(|(_, made, _)| made.clone()).collect();
+    let mut steps = Vec::new();
+    while !parts.is_empty() {
+        let is_ready = |below: &[String]| below.iter().all(|device| !open.contains(device));
+        let next = parts.iter().position(|(below, ..)| is_ready(below));
+        // The layout refuses circles; were there one, the order of the file would be as good.
+        let (_, made, mut own) = parts.remove(next.unwrap_or(0));
+        open.retain(|device| !made.contains(device));
+        steps.append(&mut own);
+    }
+    steps
+}
+
+fn group_steps(group: &VolumeGroup) -> Vec<Step> {
+    let id = format!("vg/{}", group.name);
+    let mut steps = vec![step(id, Action::VolumeGroup { group: group.clone() }, group.why.clone())];
+    for volume in &group.logical_volumes {
+        let id = format!("lv/{}/{}", group.name, volume.name);
+        let action = Action::LogicalVolume { group: group.name.clone(), volume: volume.clone() };
+        steps.push(step(id, action, volume.why.clone()));
+    }
+    steps
+}
+
 /// Mounts from the root outwards, then swap, where this machine is the one that it is for.
 fn mount_steps(layout: &StorageLayout, is_own_machine: bool) -> Vec<Step> {
     let mut mounted: Vec<(&str, &Volume)> = layout
         .volumes
         .iter()
+        // FAI mounts these two in the installed system only.
+        .filter(|volume| !matches!(volume.file_system.as_deref(), Some("tmpfs" | "nfs")))
         .filter_map(|volume| Some((volume.mount_point.as_deref()?, volume)))
         .collect();
     let depth = |point: &str| point.split('/').filter(|name| !name.is_empty()).count();

@@ -73,9 +73,9 @@ pub fn advise(space: &ConfigSpace, inputs: &Inputs) -> Vec<Diagnostic> {
         found.filter(|finding| finding.severity == Severity::Warning).cloned().collect();
     let planner = Planner { space, inputs, classes, stages: Vec::new() };
     let file = space.disk_config_of(&planner.classes);
-    if let (Ok(Some(layout)), Some((_, file))) = (planner.layout(), file) {
-        let firmware = inputs.facts.firmware;
-        found.extend(storage::check_firmware(&file.config, &layout, firmware));
+    let layout = (planner.layout(), planner.storage_facts());
+    if let ((Ok(Some(_)), Ok(facts)), Some((_, file))) = (layout, file) {
+        found.extend(storage::advise(&file.config, &facts));
     }
     found.extend(planner.missing_boot_loader());
     finding::sort(&mut found);

@@ -19,7 +19,9 @@ pub(super) fn boot_devices(
     let mounted =
         |path: &str| volumes.iter().find(|volume| volume.mount_point.as_deref() == Some(path));
     let boot = mounted("/boot").or_else(|| mounted("/"));
-    let disk = boot.and_then(|volume| disk_of(disks, &volume.device));
+    let disk = boot
+        .filter(|volume| volume.btrfs.is_none())
+        .and_then(|volume| disk_of(disks, &volume.device));
     let bootable = |disk: &&DiskLayout| {
         let stanza = config.disks.iter().find(|stanza| stanza.disk.at.line == disk.why.line);
         stanza.is_some_and(|stanza| stanza.bootable.is_some())
@@ -43,7 +45,30 @@ pub(super) fn boot_devices(
 }
 
 fn disk_of<'a>(disks: &'a [DiskLayout], device: &str) -> Option<&'a DiskLayout> {
-    disks.iter().find(|disk| disk.partitions.iter().any(|partition| partition.device == device))
+    disks.iter().find(|disk| {
+        disk.device == device || disk.partitions.iter().any(|partition| partition.device == device)
+    })
+}
+
+/// Refuses what boot loaders cannot read: FAI does so when everything is formatted already.
+pub(super) fn check_boot(config: &DiskConfig, layout: &StorageLayout, problems: &mut Vec<Problem>) {
+    let mounted =
+        |path: &str| layout.volumes.iter().find(|v| v.mount_point.as_deref() == Some(path));
+    let Some(boot) = mounted("/boot").or_else(|| mounted("/")) else { return };
+    let what = if layout.encrypted.iter().any(|crypt| crypt.mapped_device == boot.device) {
+        "is encrypted"
+    } else if boot.device == "tmpfs" {
+        "is a tmpfs"
+    } else {
+        return;
+    };
+    let point = boot.mount_point.as_deref().unwrap_or_default();
+    let message = format!("{point} {what}, and boot loaders have to read it");
+    let cure = "add a partition for /boot that they can read";
+    let mut points = config.mount_points();
+    let at = points.find(|mounted| mounted.value.path() == Some(point));
+    let at = at.map_or_else(|| place(&boot.why), |mounted| mounted.at);
+    problems.push(Problem::error(Code::EncryptedBoot, at, message, cure));
 }
 
 /// Warnings about layouts that this kind of firmware cannot boot.

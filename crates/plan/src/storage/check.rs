@@ -1,6 +1,6 @@
 //! Mistakes in what a disk_config says that can be seen without a machine.
 
-use super::ast::{DeviceName, DiskConfig, DiskName, DiskStanza, MountPoint, VolumeSpec};
+use super::ast::{DeviceName, DiskConfig, DiskName, DiskStanza, LineKind, MountPoint, VolumeSpec};
 use super::code::Code;
 use super::file_system::is_tunable;
 use super::numbering::{Content, Numbered, number};
@@ -19,6 +19,8 @@ pub fn check(config: &DiskConfig) -> Vec<Diagnostic> {
     check_disks(config, &mut problems);
     check_mount_points(config, &mut problems);
     config.volumes().for_each(|volume| check_volume(volume, &mut problems));
+    check_sizes(config, &mut problems);
+    check_stacks(config, &mut problems);
     check_lvm(config, &mut problems);
     problems.sort_by_key(|problem| problem.at);
     problems.into_iter().map(|problem| config.source.diagnose(problem)).collect()
@@ -40,7 +42,14 @@ pub fn check_root(config: &DiskConfig) -> Option<Diagnostic> {
 fn check_stanza(stanza: &DiskStanza, incomplete: bool, problems: &mut Vec<Problem>) {
     let (numbered, numbering_problems) = number(stanza);
     problems.extend(numbering_problems);
-    if stanza.partitions.is_empty() && !incomplete {
+    let raw = stanza.partitions.iter().position(|line| line.kind == LineKind::RawDisk);
+    if let (Some(raw), true) = (raw, stanza.partitions.len() > 1) {
+        let at = stanza.partitions[raw.max(1)].at;
+        let message = "raw-disk is the whole disk, and leaves no room for anything else";
+        let cure = "remove raw-disk, or the other lines of the stanza";
+        problems.push(Problem::error(Code::RawDiskMixed, at, message, cure));
+    }
+    if stanza.partitions.is_empty() && !stanza.is_physical_volume && !incomplete {
         let message = "this disk gets no partitions";
         let cure = "add a line such as `primary / 4G- ext4 rw`, or remove the stanza";
         problems.push(Problem::error(Code::EmptyStanza, stanza.disk.at, message, cure));
@@ -49,6 +58,14 @@ fn check_stanza(stanza: &DiskStanza, incomplete: bool, problems: &mut Vec<Proble
         let found = numbered.iter().find(|partition| partition.number == bootable.value);
         if found.is_none() && !incomplete {
             problems.push(no_such_partition(bootable.value, &numbered, bootable.at));
+        }
+    }
+    for (id, at) in stanza.keep.listed().filter(|_| !incomplete) {
+        let is_made = |partition: &&Numbered<'_>| {
+            partition.number == *id && matches!(partition.content, Content::Line(_))
+        };
+        if !numbered.iter().any(|partition| is_made(&partition)) {
+            problems.push(no_such_partition(*id, &numbered, at));
         }
     }
     let msdos = stanza.table == TableKind::Msdos;
@@ -90,17 +107,65 @@ pub(super) fn duplicate_disk(at: Span, earlier: Span) -> Problem {
 fn check_mount_points(config: &DiskConfig, problems: &mut Vec<Problem>) {
     let mut lines: BTreeMap<&str, u32> = BTreeMap::new();
     let mut mounted: Vec<_> = config
-        .volumes()
-        .filter_map(|volume| Some((volume.mount_point.at, volume.mount_point.value.path()?)))
+        .mount_points()
+        .filter_map(|mount_point| Some((mount_point.at, mount_point.value.path()?)))
         .collect();
     mounted.sort();
     for (at, path) in mounted {
-        if let Some(line) = lines.insert(path, at.line) {
-            let message = format!("{path} is mounted by line {line} already");
-            let cure = "give each volume a mount point of its own, or -";
-            problems.push(Problem::error(Code::DuplicateMountPoint, at, message, cure));
+        let Some(line) = lines.insert(path, at.line) else { continue };
+        let message = match line == at.line {
+            true => format!("{path} is mounted twice: sameas copies this line"),
+            false => format!("{path} is mounted by line {line} already"),
+        };
+        let cure = "give each volume a mount point of its own, or -";
+        problems.push(Problem::error(Code::DuplicateMountPoint, at, message, cure));
+    }
+}
+
+fn check_sizes(config: &DiskConfig, problems: &mut Vec<Problem>) {
+    let partitions = config.disks.iter().flat_map(|disk| &disk.partitions).map(|line| &line.size);
+    for size in partitions.chain(config.logical_volumes().map(|line| &line.size)) {
+        if size.value.is_inverted() {
+            let message = "the upper bound of this size is below the lower one";
+            let cure = "write the smaller size first";
+            problems.push(Problem::error(Code::InvertedRange, size.at, message, cure));
         }
     }
+}
+
+/// Stanzas of RAID and btrfs must have lines, and what they list must be defined.
+fn check_stacks(config: &DiskConfig, problems: &mut Vec<Problem>) {
+    let empty_raid = config.raid.iter().filter(|stanza| stanza.arrays.is_empty());
+    let empty_btrfs = config.btrfs.iter().filter(|stanza| stanza.volumes.is_empty());
+    let empty = empty_raid.map(|stanza| stanza.at).chain(empty_btrfs.map(|stanza| stanza.at));
+    for at in empty.filter(|_| !config.incomplete) {
+        let message = "this stanza makes nothing";
+        let cure = "add lines below it, or remove it";
+        problems.push(Problem::error(Code::EmptyStanza, at, message, cure));
+    }
+    if config.incomplete {
+        return;
+    }
+    let count = config.arrays().count();
+    for (id, at) in config.raid.iter().flat_map(|stanza| stanza.keep.listed()) {
+        if *id as usize >= count {
+            problems.push(no_such_volume(&format!("/dev/md{id}"), at));
+        }
+    }
+    for ((group, name), at) in config.lvm.iter().flat_map(|stanza| stanza.keep.listed()) {
+        let is_this = |line: &super::ast::LogicalVolumeLine| {
+            line.group.value == *group && line.name.value == *name
+        };
+        if !config.logical_volumes().any(is_this) {
+            problems.push(no_such_volume(&format!("{group}-{name}"), at));
+        }
+    }
+}
+
+fn no_such_volume(name: &str, at: Span) -> Problem {
+    let message = format!("no line of this file makes {name}");
+    let cure = "add the line, or take it off the list";
+    Problem::error(Code::NoSuchVolume, at, message, cure)
 }
 
 fn check_volume(volume: &VolumeSpec, problems: &mut Vec<Problem>) {
@@ -129,10 +194,13 @@ fn check_volume(volume: &VolumeSpec, problems: &mut Vec<Problem>) {
         let cure = "remove tuneopts, or use ext2, ext3 or ext4";
         problems.push(Problem::error(Code::TuneNotPossible, tune.at, message, cure));
     }
-    if volume.size.value.is_inverted() {
-        let message = "the upper bound of this size is below the lower one";
-        let cure = "write the smaller size first";
-        problems.push(Problem::error(Code::InvertedRange, volume.size.at, message, cure));
+    let options = volume.mount_options.value.split(',');
+    let mut subvolumes = options.filter_map(|option| option.strip_prefix("subvol="));
+    if file_system == Some("btrfs") && subvolumes.all(str::is_empty) {
+        let message = "a btrfs needs the name of its first subvolume";
+        let cure = "add subvol=NAME to the mount options, such as subvol=@";
+        let at = volume.mount_options.at;
+        problems.push(Problem::error(Code::NoSubvolume, at, message, cure));
     }
 }
 
@@ -146,7 +214,7 @@ fn check_lvm(config: &DiskConfig, problems: &mut Vec<Problem>) {
     }
     check_groups(config, problems);
     check_logical_volumes(config, problems);
-    for device in config.groups().flat_map(|group| &group.devices) {
+    for device in config.devices() {
         if let DeviceName::Partition { disk, number } = device.value {
             check_disk_partition(config, disk, number, device.at, problems);
         }

@@ -32,7 +32,7 @@ codes! {
     OldStyle = "disk-config-old-style",
     /// A comment behind something else; a comment needs a line of its own.
     TrailingComment = "disk-config-trailing-comment",
-    /// FAI has it, this version does not.
+    /// FAI has it, this version does not: a journal on a device of its own, or reiserfs.
     NotSupported = "disk-config-not-supported",
     /// `disk_config` is followed by nothing, or by what is neither a stanza nor a disk.
     BadStanza = "disk-config-bad-stanza",
@@ -90,6 +90,46 @@ codes! {
     DuplicateLogicalVolume = "disk-config-duplicate-logical-volume",
     /// A partition that serves two purposes.
     DeviceUsedTwice = "disk-config-device-used-twice",
+    /// RAID 0 with spares or missing members.
+    Raid0Spare = "disk-config-raid0-spare",
+    /// Fewer members than the level of an array needs.
+    TooFewMembers = "disk-config-too-few-members",
+    /// Several devices for an encrypted one; only the last counts.
+    OneDevice = "disk-config-one-device",
+    /// Encryption by `:encrypt` behind a mount point.
+    InlineEncryption = "disk-config-inline-encryption",
+    /// The boot loader would have to read an encrypted file system.
+    EncryptedBoot = "disk-config-encrypted-boot",
+    /// btrfs without a mount option `subvol=`.
+    NoSubvolume = "disk-config-no-subvolume",
+    /// `raw-disk` beside partitions.
+    RawDiskMixed = "disk-config-raw-disk-mixed",
+    /// `sameas` names a disk that no earlier stanza is for.
+    NoSuchStanza = "disk-config-no-such-stanza",
+    /// An option speaks of an array or logical volume that no line defines.
+    NoSuchVolume = "disk-config-no-such-volume",
+    /// A pattern or link that fits more than one device.
+    AmbiguousDevice = "disk-config-ambiguous-device",
+    /// Devices that need each other to be made.
+    StackingLoop = "disk-config-stacking-loop",
+    /// Something is to be kept or resized and does not exist.
+    KeepMissing = "disk-config-keep-missing",
+    /// Something is to be kept and is of another kind than the file says.
+    KeepMismatch = "disk-config-keep-mismatch",
+    /// A partition that is to be kept lies where another one has to be.
+    KeepBlocked = "disk-config-keep-blocked",
+    /// Something is to be kept that cannot be.
+    KeepNotPossible = "disk-config-keep-not-possible",
+    /// Something that is kept has another size than the file asks for.
+    KeepSize = "disk-config-keep-size",
+    /// A file system cannot get the size that the file asks for.
+    ResizeNotPossible = "disk-config-resize-not-possible",
+    /// Something of an earlier life lies on a disk of this plan and on one that is not in it.
+    ForeignLayer = "disk-config-foreign-layer",
+    /// A device of the plan is mounted in the running system.
+    DeviceInUse = "disk-config-device-in-use",
+    /// A volume group or array of this name exists elsewhere on the machine.
+    NameTaken = "disk-config-name-taken",
     /// LVM stanzas that disagree about `fstabkey`; the last one counts for all.
     LvmFstabkeyReset = "disk-config-lvm-fstabkey-reset",
     /// No volume is mounted at `/`.

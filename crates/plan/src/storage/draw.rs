@@ -1,7 +1,6 @@
 //! A picture of a layout for terminals: what people look at before they let a disk be wiped.
 
 use super::bar::{Cell, bar};
-use super::layout::holds_data;
 use hostwright_model::size::{ByteSize, MIB};
 use hostwright_model::storage::{
     DiskLayout, LogicalVolume, Partition, PartitionContent, PartitionKind, StorageLayout,
@@ -266,4 +265,9 @@ fn table_lines(columns: &[Column], rows: Vec<Vec<String>>) -> Vec<String> {
         line.trim_end().to_owned()
     };
     rows.iter().map(line).collect()
+}
+
+/// True for kinds that hold data of their own; the extended partition holds only others.
+fn holds_data(partition: &Partition) -> bool {
+    partition.kind != PartitionKind::Extended
 }

@@ -4,8 +4,8 @@ use hostwright_model::storage::PartitionContent;
 
 /// What mkfs can make here. FAI takes whatever `mkfs.NAME` it finds; this list is what the tools
 /// image holds.
-pub const KNOWN: [&str; 10] =
-    ["ext4", "ext3", "ext2", "xfs", "f2fs", "vfat", "msdos", "fat", "exfat", "ntfs"];
+pub const KNOWN: [&str; 11] =
+    ["ext4", "ext3", "ext2", "xfs", "btrfs", "f2fs", "vfat", "msdos", "fat", "exfat", "ntfs"];
 
 /// True if a file system of this name can be made.
 pub(super) fn is_known(name: &str) -> bool {
@@ -16,7 +16,6 @@ pub(super) fn is_known(name: &str) -> bool {
 pub(super) fn refused_feature(name: &str) -> Option<&'static str> {
     let (kind, option) = name.split_once(':').unwrap_or((name, ""));
     match kind {
-        "btrfs" => Some("btrfs"),
         "reiserfs" => Some("reiserfs"),
         "ext3_journal" | "ext4_journal" | "xfs_journal" => Some("an external journal"),
         _ if option.starts_with("journal=") => Some("an external journal"),

@@ -1,9 +1,11 @@
 //! `disk_config …` lines: which stanza begins, and its options.
 
-use super::ast::{DiskName, DiskStanza, LvmStanza};
+use super::ast::{BtrfsStanza, DiskName, DiskStanza, EncryptionStanza, LvmStanza, RaidStanza};
 use super::code::Code;
 use super::cursor::Cursor;
+use super::devices::absolute;
 use super::guess::closest;
+use super::keep_options::{KeepKind, KeepOption, KeepOptions, Which};
 use super::parse::expect_end;
 use super::size::{is_unit_letter, to_mib};
 use super::source::{Problem, Span, Spanned};
@@ -13,28 +15,59 @@ use hostwright_model::storage::{FstabKey, TableKind};
 pub(super) enum Header {
     End,
     Disk(DiskStanza),
+    Raid(RaidStanza),
+    Encryption(EncryptionStanza),
+    Btrfs(BtrfsStanza),
     Lvm(LvmStanza),
+    Tmpfs,
+    Nfs,
 }
 
 /// First words of stanzas. FAI compares only the beginning of a word with them.
 const KINDS: [(&str, Kind); 7] = [
-    ("raid", Kind::NotSupported("software RAID")),
-    ("btrfs", Kind::NotSupported("btrfs")),
-    ("cryptsetup", Kind::NotSupported("encryption")),
+    ("raid", Kind::Raid),
+    ("btrfs", Kind::Btrfs),
+    ("cryptsetup", Kind::Encryption),
     ("lvm", Kind::Lvm),
     ("end", Kind::End),
-    ("tmpfs", Kind::NotSupported("tmpfs")),
-    ("nfs", Kind::NotSupported("NFS")),
+    ("tmpfs", Kind::Tmpfs),
+    ("nfs", Kind::Nfs),
 ];
 
 #[derive(Clone, Copy)]
 enum Kind {
-    NotSupported(&'static str),
+    Raid,
+    Btrfs,
+    Encryption,
     Lvm,
     End,
+    Tmpfs,
+    Nfs,
 }
 
-const DISK_OPTIONS: [&str; 4] = ["disklabel", "bootable", "fstabkey", "align-at"];
+/// For guesses at what somebody meant.
+const DISK_OPTIONS: [&str; 12] = [
+    "disklabel",
+    "bootable",
+    "fstabkey",
+    "align-at",
+    "preserve_always",
+    "preserve_reinstall",
+    "preserve_lazy",
+    "resize",
+    "always_format",
+    "sameas",
+    "virtual",
+    "vg",
+];
+const RAID_OPTIONS: [&str; 5] = {
+    let [_, _, key, _, always, reinstall, lazy, _, format, ..] = DISK_OPTIONS;
+    [key, always, reinstall, lazy, format]
+};
+const LVM_OPTIONS: [&str; 6] = {
+    let [_, _, key, _, always, reinstall, lazy, resize, format, ..] = DISK_OPTIONS;
+    [key, always, reinstall, lazy, resize, format]
+};
 const FSTAB_KEYS: [(&str, FstabKey); 5] = [
     ("device", FstabKey::Device),
     ("label", FstabKey::Label),
@@ -45,106 +78,223 @@ const FSTAB_KEYS: [(&str, FstabKey); 5] = [
 const DISK_LABELS: [(&str, TableKind); 3] =
     [("msdos", TableKind::Msdos), ("gpt", TableKind::Gpt), ("gpt-bios", TableKind::GptBios)];
 
-/// Options that keep what is on the disk, or use it otherwise than by partitioning it.
-const REFUSED_OPTIONS: [(&str, &str); 8] = [
-    ("preserve_always:", "keeping partitions (preserve_always)"),
-    ("preserve_reinstall:", "keeping partitions (preserve_reinstall)"),
-    ("preserve_lazy:", "keeping partitions (preserve_lazy)"),
-    ("resize:", "resizing partitions (resize)"),
-    ("always_format:", "always_format"),
-    ("virtual", "a virtual disk"),
-    ("vg:", "a whole disk as a physical volume (vg:)"),
-    ("sameas:", "copying a stanza (sameas)"),
-];
+type Read<T> = Result<T, Box<Problem>>;
 
-/// Reads what follows `disk_config`. A refused option is reported and the rest is still read.
-pub(super) fn read_header(
-    cursor: &mut Cursor<'_>,
-    problems: &mut Vec<Problem>,
-) -> Result<Header, Box<Problem>> {
+/// Reads what follows `disk_config`. `earlier` stanzas may be copied by `sameas`.
+pub(super) fn read_header(cursor: &mut Cursor<'_>, earlier: &[DiskStanza]) -> Read<Header> {
     let word = cursor.peek_word();
     if word.is_empty() {
-        let cure = "name a disk (disk1, sda), or lvm, or end";
+        let cure = "name a disk (disk1, sda), or raid, cryptsetup, lvm, btrfs, tmpfs, nfs, end";
         let problem =
             Problem::error(Code::BadStanza, cursor.here(), "disk_config of what is not said", cure);
         return Err(Box::new(problem));
     }
     let Some((name, kind)) = KINDS.into_iter().find(|(name, _)| word.starts_with(name)) else {
-        return read_disk_header(cursor, problems).map(Header::Disk);
+        return read_disk_header(cursor, earlier).map(Header::Disk);
     };
-    if word != name {
+    // `lvmfstabkey:uuid` is two words to FAI; `lvmfoo` is nothing.
+    let glued = &word[name.len()..];
+    if !glued.is_empty() && !LVM_OPTIONS.iter().any(|option| glued.starts_with(option)) {
         let message = format!("'{word}' is neither a disk nor '{name}'");
         let cure = format!("write `disk_config {name}`; FAI reads no device whose name begins so");
         return Err(Box::new(Problem::error(Code::BadStanza, cursor.here(), message, cure)));
     }
     let at = cursor.advance(name.len()).at;
     match kind {
-        Kind::NotSupported(feature) => {
-            let cure = "remove the stanza, or make these volumes in a hook or script";
-            Err(Box::new(Problem::not_supported(feature, at, cure)))
-        }
+        Kind::Raid => read_raid_header(at, cursor).map(Header::Raid),
+        Kind::Btrfs => read_btrfs_header(at, cursor).map(Header::Btrfs),
+        Kind::Encryption => read_encryption_header(at, cursor).map(Header::Encryption),
+        Kind::Lvm => read_lvm_header(at, cursor).map(Header::Lvm),
         Kind::End => expect_end(cursor, &[]).map(|()| Header::End),
-        Kind::Lvm => read_lvm_header(at, cursor, problems).map(Header::Lvm),
+        Kind::Tmpfs => expect_end(cursor, &[]).map(|()| Header::Tmpfs),
+        Kind::Nfs => expect_end(cursor, &[]).map(|()| Header::Nfs),
     }
 }
 
-fn read_lvm_header(
-    at: Span,
-    cursor: &mut Cursor<'_>,
-    problems: &mut Vec<Problem>,
-) -> Result<LvmStanza, Box<Problem>> {
-    let mut stanza =
-        LvmStanza { at, fstab_key: FstabKey::Device, groups: Vec::new(), volumes: Vec::new() };
+fn read_raid_header(at: Span, cursor: &mut Cursor<'_>) -> Read<RaidStanza> {
+    let mut stanza = RaidStanza {
+        at,
+        fstab_key: FstabKey::Device,
+        keep: KeepOptions::default(),
+        arrays: Vec::new(),
+    };
     while !cursor.at_end() {
         if cursor.rest().starts_with("fstabkey:") {
-            stanza.fstab_key = read_choice(cursor, "fstabkey", &FSTAB_KEYS[..3])?.value;
-        } else if !refuse_option(cursor, &REFUSED_OPTIONS[..5], problems) {
+            stanza.fstab_key = read_choice(cursor, "fstabkey", &FSTAB_KEYS)?.value;
+        } else if cursor.rest().starts_with("resize:") {
+            let message = "an array cannot be resized";
+            let cure = "remove resize:, or keep the array by preserve_always:";
+            let at = cursor.here();
+            return Err(Box::new(Problem::error(Code::UnknownOption, at, message, cure)));
+        } else if !read_keep(cursor, &mut stanza.keep, (read_id, "1"))? {
+            expect_end(cursor, &RAID_OPTIONS)?;
+        }
+    }
+    Ok(stanza)
+}
+
+fn read_btrfs_header(at: Span, cursor: &mut Cursor<'_>) -> Read<BtrfsStanza> {
+    let mut stanza = BtrfsStanza { at, fstab_key: FstabKey::Device, volumes: Vec::new() };
+    while !cursor.at_end() {
+        if cursor.rest().starts_with("fstabkey:") {
+            stanza.fstab_key = read_choice(cursor, "fstabkey", &FSTAB_KEYS)?.value;
+        } else {
             expect_end(cursor, &["fstabkey"])?;
         }
     }
     Ok(stanza)
 }
 
-fn read_disk_header(
+fn read_encryption_header(at: Span, cursor: &mut Cursor<'_>) -> Read<EncryptionStanza> {
+    let mut stanza = EncryptionStanza { at, random_fill: false, devices: Vec::new() };
+    while !cursor.at_end() {
+        if cursor.eat("randinit").is_some() {
+            stanza.random_fill = true;
+        } else {
+            expect_end(cursor, &["randinit"])?;
+        }
+    }
+    Ok(stanza)
+}
+
+fn read_lvm_header(at: Span, cursor: &mut Cursor<'_>) -> Read<LvmStanza> {
+    let mut stanza = LvmStanza {
+        at,
+        fstab_key: FstabKey::Device,
+        keep: KeepOptions::default(),
+        groups: Vec::new(),
+        volumes: Vec::new(),
+    };
+    while !cursor.at_end() {
+        if cursor.rest().starts_with("fstabkey:") {
+            stanza.fstab_key = read_choice(cursor, "fstabkey", &FSTAB_KEYS[..3])?.value;
+        } else if !read_keep(cursor, &mut stanza.keep, (read_logical_name, "GROUP-VOLUME"))? {
+            expect_end(cursor, &LVM_OPTIONS)?;
+        }
+    }
+    Ok(stanza)
+}
+
+/// Reads one of the options that keep things; false if there is none.
+fn read_keep<T>(
     cursor: &mut Cursor<'_>,
-    problems: &mut Vec<Problem>,
-) -> Result<DiskStanza, Box<Problem>> {
+    keep: &mut KeepOptions<T>,
+    (read_one, example): (fn(&str) -> Option<T>, &str),
+) -> Read<bool> {
+    let rest = cursor.rest();
+    let is_this = |kind: &KeepKind| {
+        rest.strip_prefix(kind.name()).is_some_and(|behind| behind.starts_with(':'))
+    };
+    let Some(kind) = KeepKind::ALL.into_iter().find(is_this) else { return Ok(false) };
+    let at = cursor.here();
+    let word = &cursor.peek_word()[kind.name().len() + 1..];
+    if word.starts_with("all") {
+        let at = cursor.advance(kind.name().len() + 1 + "all".len()).at;
+        keep.0.push(KeepOption { kind, which: Which::All, at });
+        return Ok(true);
+    }
+    let ids: Option<Vec<T>> = word.split(',').map(read_one).collect();
+    let Some(ids) = ids else {
+        let name = kind.name();
+        let message = format!("'{word}' is no list of what {name} is about");
+        let cure = format!("write {name}:{example},… or {name}:all");
+        return Err(Box::new(Problem::error(Code::BadOptionValue, at, message, cure)));
+    };
+    let at = cursor.advance(cursor.peek_word().len()).at;
+    keep.0.push(KeepOption { kind, which: Which::Listed(ids), at });
+    Ok(true)
+}
+
+fn read_id(word: &str) -> Option<u32> {
+    word.parse().ok()
+}
+
+fn read_logical_name(word: &str) -> Option<(String, String)> {
+    let (group, name) = word.split_once('-')?;
+    let plain = |name: &str| !name.is_empty() && !name.contains(['/', '-']);
+    (plain(group) && plain(name)).then(|| (group.to_owned(), name.to_owned()))
+}
+
+fn read_disk_header(cursor: &mut Cursor<'_>, earlier: &[DiskStanza]) -> Read<DiskStanza> {
     let mut stanza = DiskStanza {
         disk: read_disk_name(cursor)?,
         table: TableKind::Msdos,
         bootable: None,
         fstab_key: FstabKey::Device,
         align_mib: None,
+        keep: KeepOptions::default(),
+        is_virtual: false,
+        is_physical_volume: false,
         partitions: Vec::new(),
     };
     let mut partlabel = None;
     while !cursor.at_end() {
-        let rest = cursor.rest();
-        if rest.starts_with("disklabel:") {
-            stanza.table = read_disk_label(cursor)?;
-        } else if rest.starts_with("bootable:") {
-            stanza.bootable = Some(read_number(cursor, "bootable", "the number of a partition")?);
-        } else if rest.starts_with("fstabkey:") {
-            let key = read_choice(cursor, "fstabkey", &FSTAB_KEYS)?;
-            stanza.fstab_key = key.value;
-            if key.value == FstabKey::Partlabel {
-                partlabel = Some((key.at, stanza.table));
-            }
-        } else if rest.starts_with("align-at:") {
-            stanza.align_mib = Some(read_alignment(cursor)?);
-        } else if !refuse_option(cursor, &REFUSED_OPTIONS, problems) {
-            expect_end(cursor, &DISK_OPTIONS)?;
-        }
+        read_disk_option(cursor, &mut stanza, &mut partlabel, earlier)?;
     }
     check_partlabel(partlabel, &stanza)?;
     Ok(stanza)
 }
 
-/// FAI reads options from left to right and still sees an msdos table when `disklabel` comes later.
-fn check_partlabel(
-    partlabel: Option<(Span, TableKind)>,
+fn read_disk_option(
+    cursor: &mut Cursor<'_>,
+    stanza: &mut DiskStanza,
+    partlabel: &mut Option<(Span, TableKind)>,
+    earlier: &[DiskStanza],
+) -> Read<()> {
+    let rest = cursor.rest();
+    if rest.starts_with("disklabel:") {
+        stanza.table = read_disk_label(cursor)?;
+    } else if rest.starts_with("bootable:") {
+        stanza.bootable = Some(read_number(cursor, "bootable", "the number of a partition")?);
+    } else if rest.starts_with("fstabkey:") {
+        let key = read_choice(cursor, "fstabkey", &FSTAB_KEYS)?;
+        stanza.fstab_key = key.value;
+        if key.value == FstabKey::Partlabel {
+            *partlabel = Some((key.at, stanza.table));
+        }
+    } else if rest.starts_with("align-at:") {
+        stanza.align_mib = Some(read_alignment(cursor)?);
+    } else if rest.starts_with("virtual") {
+        cursor.eat("virtual");
+        stanza.is_virtual = true;
+    } else if rest.starts_with("vg:") {
+        let number = read_number(cursor, "vg", "the number 1")?;
+        stanza.is_physical_volume = number.value == 1;
+    } else if rest.starts_with("sameas:") {
+        *stanza = read_same_as(cursor, stanza, earlier)?;
+    } else if !read_keep(cursor, &mut stanza.keep, (read_id, "1"))? {
+        expect_end(cursor, &DISK_OPTIONS)?;
+    }
+    Ok(())
+}
+
+/// `sameas:DISK` takes over all that the stanza of DISK says, its options and its lines.
+fn read_same_as(
+    cursor: &mut Cursor<'_>,
     stanza: &DiskStanza,
-) -> Result<(), Box<Problem>> {
+    earlier: &[DiskStanza],
+) -> Read<DiskStanza> {
+    let at = cursor.here();
+    cursor.eat("sameas:");
+    if !cursor.is_glued() {
+        let message = "sameas needs a disk behind its ':'";
+        let cure = "write sameas:disk1, without a blank";
+        return Err(Box::new(Problem::error(Code::BadOptionValue, at, message, cure)));
+    }
+    let name = read_disk_name(cursor)?;
+    if let Some(original) = earlier.iter().find(|other| other.disk.value == name.value) {
+        return Ok(DiskStanza { disk: stanza.disk.clone(), ..original.clone() });
+    }
+    let message = "no stanza before this one is for the disk that sameas names";
+    let cure = match earlier.is_empty() {
+        true => "put the stanza to copy first".to_owned(),
+        false => "name the disk as its own stanza does".to_owned(),
+    };
+    Err(Box::new(Problem::error(Code::NoSuchStanza, at, message, cure)))
+}
+
+/// FAI reads options from left to right and still sees an msdos table when `disklabel` comes later.
+fn check_partlabel(partlabel: Option<(Span, TableKind)>, stanza: &DiskStanza) -> Read<()> {
     let Some((at, table_then)) = partlabel else { return Ok(()) };
     let msdos = TableKind::Msdos;
     let cure = match (table_then == msdos, stanza.table == msdos) {
@@ -156,7 +306,7 @@ fn check_partlabel(
     Err(Box::new(Problem::error(Code::PartlabelOnMsdos, at, message, cure)))
 }
 
-fn read_disk_name(cursor: &mut Cursor<'_>) -> Result<Spanned<DiskName>, Box<Problem>> {
+fn read_disk_name(cursor: &mut Cursor<'_>) -> Read<Spanned<DiskName>> {
     let rest = cursor.rest();
     let digits = rest.strip_prefix("disk").unwrap_or("");
     let digits = &digits[..digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len())];
@@ -182,23 +332,9 @@ fn read_disk_name(cursor: &mut Cursor<'_>) -> Result<Spanned<DiskName>, Box<Prob
     Ok(Spanned::new(DiskName::Nth(number), at))
 }
 
-fn read_device_name(cursor: &mut Cursor<'_>) -> Result<Spanned<DiskName>, Box<Problem>> {
+fn read_device_name(cursor: &mut Cursor<'_>) -> Read<Spanned<DiskName>> {
     let word = cursor.advance(cursor.peek_word().len());
-    let name = word.value;
-    if name.contains(['*', '?', '[', '{', '~']) {
-        let cure = "name the disk itself, or say disk1, disk2, … in the order of their names";
-        return Err(Box::new(Problem::not_supported("a pattern for a disk", word.at, cure)));
-    }
-    if name.starts_with("/dev/disk/") {
-        let cure = "name the disk as the kernel does (sda), or say disk1";
-        return Err(Box::new(Problem::not_supported(
-            "a link below /dev/disk as the name of a disk",
-            word.at,
-            cure,
-        )));
-    }
-    let device = if name.starts_with('/') { name.to_owned() } else { format!("/dev/{name}") };
-    Ok(Spanned::new(DiskName::Device(device), word.at))
+    Ok(Spanned::new(DiskName::Device(absolute(word.value)), word.at))
 }
 
 /// Reads `name:VALUE`, where a value may be the beginning of a word.
@@ -225,7 +361,7 @@ fn read_choice<T: Copy>(
 }
 
 /// The value of `disklabel` is a whole word, other than those of the other options.
-fn read_disk_label(cursor: &mut Cursor<'_>) -> Result<TableKind, Box<Problem>> {
+fn read_disk_label(cursor: &mut Cursor<'_>) -> Read<TableKind> {
     let word = &cursor.peek_word()["disklabel:".len()..];
     let fitting: Vec<_> = DISK_LABELS.into_iter().filter(|(label, _)| *label == word).collect();
     read_choice(cursor, "disklabel", &fitting).map(|label| label.value).map_err(|mut problem| {
@@ -250,7 +386,7 @@ fn read_number(
     })
 }
 
-fn read_alignment(cursor: &mut Cursor<'_>) -> Result<Spanned<f64>, Box<Problem>> {
+fn read_alignment(cursor: &mut Cursor<'_>) -> Read<Spanned<f64>> {
     let number = read_number(cursor, "align-at", "a whole number and a unit")?;
     let letters = |c: char| is_unit_letter(c) && c != '%';
     let unit = if cursor.is_glued() { cursor.take(letters).value } else { "" };
@@ -262,20 +398,4 @@ fn read_alignment(cursor: &mut Cursor<'_>) -> Result<Spanned<f64>, Box<Problem>>
             Err(Box::new(Problem::error(Code::BadOptionValue, number.at, message, cure)))
         }
     }
-}
-
-/// Skips an option of FAI's that this version lacks, and reports it. True if there was one.
-fn refuse_option(
-    cursor: &mut Cursor<'_>,
-    refused: &[(&str, &str)],
-    problems: &mut Vec<Problem>,
-) -> bool {
-    let rest = cursor.rest();
-    let Some((_, feature)) = refused.iter().find(|(name, _)| rest.starts_with(name)) else {
-        return false;
-    };
-    let word = cursor.advance(cursor.peek_word().len());
-    let cure = "remove the option, or use FAI for this machine";
-    problems.push(Problem::not_supported(feature, word.at, cure));
-    true
 }

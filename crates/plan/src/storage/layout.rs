@@ -1,327 +1,233 @@
 //! From a disk_config and a machine to a [`StorageLayout`].
 
-use super::ast::{DeviceName, DiskConfig, DiskName, DiskStanza, GroupLine, MountPoint, VolumeSpec};
-use super::boot::boot_devices;
+use super::assemble::assemble;
+use super::ast::{DiskConfig, DiskStanza, LineKind, VolumeSpec};
 use super::check::{check, duplicate_disk};
 use super::code::Code;
-use super::file_system::{content, is_fat};
-use super::lvm::{self, Room};
+use super::keep::{Keeping, keep};
 use super::machine::{StorageDisk, StorageFacts, partition_device};
+use super::names::Names;
 use super::numbering::{Content, Numbered, number};
-use super::solve::{Extent, place};
-use super::source::{Problem, Span, Spanned};
+use super::solve::{Extent, Site, place};
+use super::source::Problem;
+use super::stack::stack;
+use super::takedown::take_down;
 use hostwright_model::diagnostic::{Diagnostic, Severity};
-use hostwright_model::storage::{
-    DiskLayout, Fate, FstabKey, LogicalVolume, Partition, PartitionContent, PartitionKind,
-    StorageLayout, TableFate, TableKind, Volume, VolumeGroup,
-};
+use hostwright_model::storage::{StorageLayout, TableKind};
 use std::collections::BTreeMap;
 
 /// Lays `config` out on a machine. All errors are returned, of [`check`] and of the machine; the
 /// warnings of both are left to [`super::examine`].
 pub fn layout(config: &DiskConfig, facts: &StorageFacts) -> Result<StorageLayout, Vec<Diagnostic>> {
     let mut errors = check(config);
+    let found = lay_out(config, facts);
+    if !super::has_error(&errors) {
+        errors.extend(found.1);
+    }
     errors.retain(|diagnostic| diagnostic.severity == Severity::Error);
-    if !errors.is_empty() {
-        return Err(errors);
+    match found.0 {
+        Some(layout) if errors.is_empty() => Ok(layout),
+        _ => Err(errors),
     }
-    let mut architect = Architect { config, facts, placed: Vec::new(), problems: Vec::new() };
-    let layout = architect.lay_out();
-    if architect.problems.is_empty() {
-        return Ok(layout);
+}
+
+/// Lays out what [`check`] has nothing against, with warnings about this machine. There is a layout
+/// unless there is an error.
+pub(super) fn lay_out(
+    config: &DiskConfig,
+    facts: &StorageFacts,
+) -> (Option<StorageLayout>, Vec<Diagnostic>) {
+    if super::has_error(&check(config)) {
+        return (None, Vec::new());
     }
-    let mut problems = architect.problems;
+    let mut problems = Vec::new();
+    let layout = Architect { config, facts, problems: &mut problems }.lay_out();
     problems.sort_by_key(|problem| problem.at);
-    Err(problems.into_iter().map(|problem| config.source.diagnose(problem)).collect())
+    let is_broken = problems.iter().any(|problem| problem.severity == Severity::Error);
+    let found = problems.into_iter().map(|problem| config.source.diagnose(problem)).collect();
+    (layout.filter(|_| !is_broken), found)
 }
 
 /// A stanza on its disk.
-struct Placed<'a> {
-    stanza: &'a DiskStanza,
-    disk: &'a StorageDisk,
-    numbered: Vec<Numbered<'a>>,
-    extents: BTreeMap<u32, Extent>,
+pub(super) struct Place<'a> {
+    pub stanza: &'a DiskStanza,
+    pub disk: &'a StorageDisk,
+    pub numbered: Vec<Numbered<'a>>,
+    /// Where its partitions are, once they are solved.
+    pub extents: BTreeMap<u32, Extent>,
+    /// True if the table on the disk stays.
+    pub leaves_table: bool,
 }
 
-struct Architect<'a> {
+impl Place<'_> {
+    /// The node of a partition.
+    pub fn device_of(&self, number: u32) -> String {
+        partition_device(&self.disk.device(), number)
+    }
+}
+
+struct Architect<'a, 'b> {
     config: &'a DiskConfig,
     facts: &'a StorageFacts,
-    placed: Vec<Placed<'a>>,
-    problems: Vec<Problem>,
+    problems: &'b mut Vec<Problem>,
 }
 
-impl<'a> Architect<'a> {
-    fn lay_out(&mut self) -> StorageLayout {
-        let config = self.config;
-        for stanza in &config.disks {
-            if let Err(problem) = self.place_stanza(stanza) {
+impl<'a> Architect<'a, '_> {
+    fn lay_out(&mut self) -> Option<StorageLayout> {
+        let names = Names::new(self.config, self.facts);
+        let mut places = self.places(&names);
+        if self.is_broken() {
+            return None;
+        }
+        let stack = stack(self.config, &names, &plain_volumes(&places), self.problems);
+        if self.is_broken() {
+            return None;
+        }
+        let keeping = keep(self.facts, &places, &stack, self.problems);
+        if self.is_broken() {
+            return None;
+        }
+        for place in &mut places {
+            if let Err(problem) = self.solve(place, &keeping) {
                 self.problems.push(problem);
             }
         }
-        if !self.problems.is_empty() {
-            return StorageLayout::default();
+        if self.is_broken() {
+            return None;
         }
-        let mut used: BTreeMap<String, Span> = BTreeMap::new();
-        let mut volumes = Vec::new();
-        let mut volume_groups = Vec::new();
-        for group in config.groups() {
-            match self.group(group, &mut used, &mut volumes) {
-                Ok(group) => volume_groups.push(group),
-                Err(problem) => self.problems.push(problem),
-            }
+        let mut layout =
+            assemble(self.config, self.facts, &places, &stack, &keeping, self.problems);
+        if !self.is_broken() {
+            take_down(self.config, self.facts, &stack, &mut layout, self.problems);
         }
-        let disks: Vec<DiskLayout> =
-            self.placed.iter().map(|disk| self.disk(disk, &used)).collect();
-        volumes.extend(self.placed.iter().flat_map(|disk| self.partition_volumes(disk)));
-        volumes.sort_by_key(|volume| volume.why.line);
-        let boot = boot_devices(config, &disks, &volumes);
-        StorageLayout { disks, volume_groups, volumes, boot, ..StorageLayout::default() }
+        Some(layout)
     }
 
-    fn place_stanza(&mut self, stanza: &'a DiskStanza) -> Result<(), Problem> {
-        let disk = self.find_disk(&stanza.disk)?;
-        let twice = self.placed.iter().find(|other| other.disk.name == disk.name);
-        if let Some(earlier) = twice {
-            return Err(duplicate_disk(stanza.disk.at, earlier.stanza.disk.at));
+    fn is_broken(&self) -> bool {
+        self.problems.iter().any(|problem| problem.severity == Severity::Error)
+    }
+
+    fn places(&mut self, names: &Names<'a>) -> Vec<Place<'a>> {
+        let mut places: Vec<Place<'a>> = Vec::new();
+        for stanza in &self.config.disks {
+            let disk = match names.disk(&stanza.disk) {
+                Ok(disk) => disk,
+                Err(problem) => {
+                    self.problems.push(problem);
+                    continue;
+                }
+            };
+            if let Some(earlier) = places.iter().find(|other| other.disk.name == disk.name) {
+                self.problems.push(duplicate_disk(stanza.disk.at, earlier.stanza.disk.at));
+                continue;
+            }
+            let keeps_all = stanza.keep.keeps_all(self.facts.is_first_install);
+            let (numbered, _) = number(stanza);
+            let leaves_table = stanza.has_foreign_table() || keeps_all;
+            places.push(Place { stanza, disk, numbered, extents: BTreeMap::new(), leaves_table });
         }
-        let (numbered, _) = number(stanza);
-        let extents = place(stanza, &numbered, disk, self.facts.memory_bytes)?;
-        self.placed.push(Placed { stanza, disk, numbered, extents });
+        places
+    }
+
+    fn solve(&mut self, place_on: &mut Place<'_>, keeping: &Keeping<'_>) -> Result<(), Problem> {
+        if place_on.leaves_table {
+            place_on.extents = self.existing_extents(place_on)?;
+            return Ok(());
+        }
+        let kept = keeping.of_disk(&place_on.disk.device(), &place_on.numbered);
+        let cylinders = self.facts.fai_bugs
+            && place_on.stanza.table == TableKind::Msdos
+            && preserve_class(place_on, keeping, self.facts.is_first_install) == 1;
+        let site = Site {
+            stanza: place_on.stanza,
+            disk: place_on.disk,
+            memory_bytes: self.facts.memory_bytes,
+            kept: &kept,
+            cylinders,
+        };
+        place_on.extents = place(&site, &place_on.numbered)?;
+        for partition in &place_on.numbered {
+            self.warn_of_size(place_on, partition, keeping);
+        }
         Ok(())
     }
 
-    fn find_disk(&self, name: &Spanned<DiskName>) -> Result<&'a StorageDisk, Problem> {
-        let disks = &self.facts.disks;
-        let found = match &name.value {
-            DiskName::Nth(number) => disks.get((*number as usize).wrapping_sub(1)),
-            DiskName::Device(device) => disks.iter().find(|disk| disk.device() == *device),
-        };
-        found.ok_or_else(|| no_such_disk(disks, name))
+    /// Where the partitions are of a table that stays.
+    fn existing_extents(&self, place: &Place<'_>) -> Result<BTreeMap<u32, Extent>, Problem> {
+        let mut extents = BTreeMap::new();
+        for partition in &place.numbered {
+            let device = place.device_of(partition.number);
+            let Some((_, existing)) = self.facts.partition(&device) else {
+                let message = format!("{device} has to be there already, and does not exist");
+                let cure = "make it by hand first, or let Hostwright write the partition table";
+                return Err(Problem::error(Code::KeepMissing, partition.at(), message, cure));
+            };
+            let start = existing.start_bytes;
+            let end = start + existing.size_bytes.max(1) - 1;
+            extents.insert(partition.number, Extent { start, end });
+        }
+        Ok(extents)
     }
 
-    fn disk(&self, placed: &Placed<'_>, used: &BTreeMap<String, Span>) -> DiskLayout {
-        let device = placed.disk.device();
-        let partition = |numbered: &Numbered<'_>| {
-            let path = partition_device(&device, numbered.number);
-            let is_physical_volume = used.contains_key(&path);
-            self.partition(placed, numbered, path, is_physical_volume)
+    /// What is kept keeps its size, whatever the file says.
+    fn warn_of_size(&mut self, place: &Place<'_>, partition: &Numbered<'_>, keeping: &Keeping<'_>) {
+        let device = place.device_of(partition.number);
+        let (Content::Line(line), Some(kept)) =
+            (partition.content, keeping.partitions.get(&device))
+        else {
+            return;
         };
-        DiskLayout {
-            model: None,
-            serial: None,
-            before: Vec::new(),
-            size_bytes: placed.disk.size_bytes,
-            sector_bytes: placed.disk.sector_bytes,
-            table: placed.stanza.table,
-            table_fate: TableFate::Write,
-            partitions: placed.numbered.iter().map(partition).collect(),
-            why: self.config.why(placed.stanza.disk.at),
-            device,
+        let range = line.size.value.bytes(place.disk.size_bytes as f64, self.facts.memory_bytes);
+        let size = kept.existing.size_bytes as f64;
+        if !kept.resize && !(range.min..=range.max).contains(&size) {
+            let message = format!("{device} is kept with its size of {size} bytes");
+            let cure = "write a range that it is in, or resize it";
+            self.problems.push(Problem::warning(Code::KeepSize, line.size.at, message, cure));
         }
     }
+}
 
-    fn partition(
-        &self,
-        placed: &Placed<'_>,
-        numbered: &Numbered<'_>,
-        device: String,
-        is_physical_volume: bool,
-    ) -> Partition {
-        let Extent { start, end } = placed.extents[&numbered.number];
-        let msdos = placed.stanza.table == TableKind::Msdos;
-        let (name, content) = match numbered.content {
-            Content::Extended(_) => (None, PartitionContent::Extended),
-            Content::BiosBoot(_) => (None, PartitionContent::BiosBoot),
-            Content::Line(line) if is_physical_volume => (line.name.clone(), PartitionContent::Lvm),
-            Content::Line(line) if is_efi_system(&line.volume) => {
-                (line.name.clone(), PartitionContent::EfiSystem)
-            }
-            Content::Line(line) => {
-                (line.name.clone(), content(line.volume.file_system.value.as_deref()))
-            }
-        };
-        let bootable = placed.stanza.bootable.as_ref().map(|number| number.value);
-        Partition {
-            number: numbered.number,
-            device,
-            kind: numbered.kind(),
-            start_bytes: start,
-            end_bytes: end,
-            name: name.filter(|_| !msdos),
-            content,
-            bootable: msdos && bootable == Some(numbered.number),
-            fate: Fate::Create,
-            existing: None,
-            why: self.config.why(numbered.at()),
-        }
-    }
-
-    fn partition_volumes(&self, placed: &Placed<'_>) -> Vec<Volume> {
-        let device = placed.disk.device();
-        let lines = placed.numbered.iter().filter_map(|numbered| match numbered.content {
-            Content::Line(line) => Some((numbered.number, line)),
+/// What partitions and whole disks hold by their own lines, by device.
+fn plain_volumes<'a>(places: &[Place<'a>]) -> BTreeMap<String, &'a VolumeSpec> {
+    let mut volumes = BTreeMap::new();
+    for place in places {
+        let raw = place.stanza.partitions.iter().filter(|line| line.kind == LineKind::RawDisk);
+        volumes.extend(raw.map(|line| (place.disk.device(), &line.volume)));
+        let of_lines = place.numbered.iter().filter_map(|partition| match partition.content {
+            Content::Line(line) => Some((place.device_of(partition.number), &line.volume)),
             Content::Extended(_) | Content::BiosBoot(_) => None,
         });
-        let volumes = lines.filter_map(|(number, line)| {
-            let size_bytes = placed.extents[&number].size_bytes();
-            let path = partition_device(&device, number);
-            let key = placed.stanza.fstab_key;
-            let mut volume = self.volume(&line.volume, line.at, path, size_bytes, key)?;
-            volume.partition_name =
-                line.name.clone().filter(|_| placed.stanza.table != TableKind::Msdos);
-            Some(volume)
-        });
-        volumes.collect()
+        volumes.extend(of_lines);
     }
+    volumes
+}
 
-    /// `None` where nothing is to be made or mounted.
-    fn volume(
-        &self,
-        spec: &VolumeSpec,
-        at: Span,
-        device: String,
-        size_bytes: u64,
-        fstab_key: FstabKey,
-    ) -> Option<Volume> {
-        let file_system = spec.file_system.value.clone();
-        if file_system.is_none() && spec.mount_point.value == MountPoint::Nowhere {
-            return None;
+/// FAI's idea of how much a disk keeps, which its alignment depends on: 1 once anything must be
+/// kept, 2 where it is kept if it is there; what comes last counts.
+fn preserve_class(place: &Place<'_>, keeping: &Keeping<'_>, is_first_install: bool) -> u8 {
+    use super::keep_options::KeepKind::{Always, AlwaysFormat, Lazy, Reinstall, Resize};
+    let mut class = 0;
+    for option in &place.stanza.keep.0 {
+        match option.kind {
+            Always | Resize => class = 1,
+            Reinstall if !is_first_install => class = 1,
+            Lazy => class = 2,
+            Reinstall | AlwaysFormat => {}
         }
-        Some(Volume {
-            device,
-            size_bytes,
-            file_system,
-            mount_point: spec.mount_point.value.path().map(str::to_owned),
-            mount_options: spec.mount_options.value.clone(),
-            create_options: spec.create_options.clone(),
-            tune_options: spec.tune_options.value.clone(),
-            fstab_key,
-            partition_name: None,
-            btrfs: None,
-            fate: Fate::Create,
-            why: self.config.why(at),
-        })
     }
-
-    fn group(
-        &self,
-        group: &GroupLine,
-        used: &mut BTreeMap<String, Span>,
-        volumes: &mut Vec<Volume>,
-    ) -> Result<VolumeGroup, Problem> {
-        let name = &group.name.value;
-        let mut physical_volumes = Vec::new();
-        let mut physical_bytes = Vec::new();
-        for device in &group.devices {
-            let (path, size_bytes) = self.physical_volume(device)?;
-            if let Some(earlier) = used.insert(path.clone(), device.at) {
-                let message =
-                    format!("{path} is a physical volume by line {} already", earlier.line);
-                let cure = "name each partition once";
-                return Err(Problem::error(Code::DeviceUsedTwice, device.at, message, cure));
+    for flag in place.stanza.partitions.iter().filter_map(|line| line.flag.as_ref()) {
+        class = if flag.value == Lazy { 2 } else { 1 };
+    }
+    let wishes = |number: u32| place.stanza.keep.wish(&number, is_first_install);
+    let from_above = place.numbered.iter().any(|partition| {
+        let own = match partition.content {
+            Content::Line(line) => {
+                wishes(partition.number).with_flag(line.flag.as_ref(), is_first_install)
             }
-            physical_volumes.push(path);
-            physical_bytes.push(size_bytes);
-        }
-        let of_group = |line: &&super::ast::LogicalVolumeLine| line.group.value == *name;
-        let lines: Vec<_> = self.config.logical_volumes().filter(of_group).collect();
-        let room = Room { group, physical_bytes, memory_bytes: self.facts.memory_bytes };
-        let sizes = lvm::sizes(&room, &lines)?;
-        // FAI keeps one fstabkey for all groups: that of the last stanza.
-        let key = self.config.lvm.last().map_or(FstabKey::Device, |stanza| stanza.fstab_key);
-        let mut logical_volumes = Vec::new();
-        for (line, size_bytes) in lines.into_iter().zip(sizes) {
-            let device = format!("/dev/{name}/{}", line.name.value);
-            let real_bytes = lvm::rounded_to_extents(group, size_bytes);
-            let at = line.group.at;
-            volumes.extend(self.volume(&line.volume, at, device.clone(), real_bytes, key));
-            logical_volumes.push(LogicalVolume {
-                name: line.name.value.clone(),
-                device,
-                size_bytes,
-                create_options: line.lv_create_options.clone(),
-                fate: Fate::Create,
-                why: self.config.why(at),
-            });
-        }
-        Ok(VolumeGroup {
-            name: name.clone(),
-            physical_volumes,
-            pv_create_options: group.pv_create_options.clone(),
-            vg_create_options: group.vg_create_options.clone(),
-            logical_volumes,
-            fate: Fate::Create,
-            why: self.config.why(group.name.at),
-        })
-    }
-
-    /// Device node and size of a partition that a `vg` line names.
-    fn physical_volume(&self, name: &Spanned<DeviceName>) -> Result<(String, u64), Problem> {
-        let path = match &name.value {
-            DeviceName::Device(path) => path.clone(),
-            DeviceName::Partition { disk, number } => {
-                let disk = self.find_disk(&Spanned::new(DiskName::Nth(*disk), name.at))?;
-                partition_device(&disk.device(), *number)
-            }
+            _ => return false,
         };
-        if self.facts.disks.iter().any(|disk| disk.device() == path) {
-            let cure = "give the disk a stanza with one partition, and name that";
-            let feature = "a whole disk as a physical volume";
-            return Err(Problem::not_supported(feature, name.at, cure));
-        }
-        for placed in &self.placed {
-            let device = placed.disk.device();
-            for numbered in &placed.numbered {
-                let Content::Line(line) = numbered.content else { continue };
-                if partition_device(&device, numbered.number) == path {
-                    check_free(&line.volume, &path, name.at)?;
-                    return Ok((path, placed.extents[&numbered.number].size_bytes()));
-                }
-            }
-        }
-        let message = format!("no line of this file makes a partition {path}");
-        let cure = "name a partition that this file makes; others are never touched";
-        Err(Problem::error(Code::NoSuchPartition, name.at, message, cure))
-    }
-}
-
-/// A physical volume holds nothing else.
-fn check_free(volume: &VolumeSpec, path: &str, at: Span) -> Result<(), Problem> {
-    let nowhere = volume.mount_point.value == MountPoint::Nowhere;
-    if nowhere && volume.file_system.value.is_none() {
-        return Ok(());
-    }
-    let message = format!(
-        "{path} cannot be a physical volume: line {} puts a file system there",
-        volume.file_system.at.line
-    );
-    let cure = "write - for its mount point and its file system, or name another partition";
-    Err(Problem::error(Code::DeviceUsedTwice, at, message, cure))
-}
-
-/// FAI flags partition 1 of a GPT instead, whichever one the firmware is to read.
-fn is_efi_system(volume: &VolumeSpec) -> bool {
-    match volume.mount_point.value.path() {
-        Some("/boot/efi") => true,
-        Some("/boot") => is_fat(volume.file_system.value.as_deref()),
-        _ => false,
-    }
-}
-
-fn no_such_disk(disks: &[StorageDisk], name: &Spanned<DiskName>) -> Problem {
-    let names: Vec<&str> = disks.iter().map(|disk| disk.name.as_str()).collect();
-    let message = match &name.value {
-        DiskName::Nth(number) => format!("the machine has no disk number {number}"),
-        DiskName::Device(device) => format!("the machine has no disk {device}"),
-    };
-    let cure = match names.is_empty() {
-        true => "no fixed disk was found; check cables, controllers and drivers".to_owned(),
-        false => format!("its disks are {}", names.join(", ")),
-    };
-    Problem::error(Code::NoSuchDisk, name.at, message, cure)
-}
-
-/// True for kinds that hold data of their own; the extended partition holds only others.
-pub(super) fn holds_data(partition: &Partition) -> bool {
-    partition.kind != PartitionKind::Extended
+        let is_kept = keeping.partitions.contains_key(&place.device_of(partition.number));
+        is_kept && own.keep.is_none() && own.resize.is_none()
+    });
+    if from_above { 1 } else { class }
 }

@@ -6,6 +6,7 @@ use super::describe;
 use super::size::{ByteRange, mib_to_bytes, through_text};
 use super::source::Problem;
 use hostwright_model::size::{ByteSize, MIB};
+use std::collections::BTreeMap;
 
 /// Size of LVM's extents unless vgcreate(8) is told otherwise.
 const EXTENT_BYTES: u64 = 4 * MIB;
@@ -20,8 +21,10 @@ const USABLE: f64 = 0.99;
 pub(super) struct Room<'a> {
     /// The group.
     pub group: &'a GroupLine,
-    /// Sizes of its physical volumes.
-    pub physical_bytes: Vec<u64>,
+    /// Sizes of its physical volumes, as FAI estimates them.
+    pub physical_bytes: Vec<f64>,
+    /// Sizes of volumes that exist and are kept, by name.
+    pub kept: BTreeMap<&'a str, u64>,
     /// Size of the machine's memory.
     pub memory_bytes: u64,
 }
@@ -30,7 +33,7 @@ pub(super) struct Room<'a> {
 ///
 /// Every volume gets its lower bound and the same fraction of the difference to its upper bound.
 pub(super) fn sizes(room: &Room<'_>, lines: &[&LogicalVolumeLine]) -> Result<Vec<u64>, Problem> {
-    let physical_mib = room.physical_bytes.iter().map(|bytes| *bytes as f64 / MIB as f64);
+    let physical_mib = room.physical_bytes.iter().map(|bytes| bytes / MIB as f64);
     let group_mib = physical_mib.sum::<f64>() * USABLE;
     let base_bytes = mib_to_bytes(through_text(group_mib));
     let mut ranges = Vec::new();
@@ -65,7 +68,11 @@ fn range_mib(
     base_bytes: f64,
     room: &Room<'_>,
 ) -> Result<ByteRange, Problem> {
-    let size = &line.volume.size;
+    let size = &line.size;
+    if let Some(bytes) = room.kept.get(line.name.value.as_str()) {
+        let mib = *bytes as f64 / MIB as f64;
+        return Ok(ByteRange { min: mib, max: mib });
+    }
     let range = size.value.bytes(base_bytes, room.memory_bytes);
     if range.min > base_bytes {
         let mib = MIB as f64;
@@ -108,16 +115,18 @@ fn check_extents(
     lines: &[&LogicalVolumeLine],
     sizes: &[u64],
 ) -> Result<(), Problem> {
-    let usable = |bytes: &u64| bytes.saturating_sub(METADATA_BYTES) / EXTENT_BYTES * EXTENT_BYTES;
+    let usable =
+        |bytes: &f64| (*bytes as u64).saturating_sub(METADATA_BYTES) / EXTENT_BYTES * EXTENT_BYTES;
     let mut left: u64 = room.physical_bytes.iter().map(usable).sum();
-    if sets_extent_size(room.group) {
+    // A group that is kept may have extents of any size; what is in it has its place already.
+    if sets_extent_size(room.group) || !room.kept.is_empty() {
         return Ok(());
     }
     for (line, size) in lines.iter().zip(sizes) {
         if *size == 0 {
             let message = "this volume would be empty";
             let cure = "give it at least 4M, the size of an LVM extent";
-            let at = line.volume.size.at;
+            let at = line.size.at;
             return Err(Problem::error(Code::EmptyPartition, at, message, cure));
         }
         let extents = size.next_multiple_of(EXTENT_BYTES);
@@ -140,7 +149,7 @@ fn no_room(group: &GroupLine, line: &LogicalVolumeLine, needed_mib: f64, left_mi
         rounded(left_mib),
     );
     let cure = "ask for less, or give the group larger or more physical volumes";
-    Problem::error(Code::GroupTooSmall, line.volume.size.at, message, cure)
+    Problem::error(Code::GroupTooSmall, line.size.at, message, cure)
 }
 
 #[cfg(test)]
@@ -153,8 +162,8 @@ mod tests {
         let (config, diagnostics) = parse("test", &text, None);
         assert_eq!(diagnostics, []);
         let group = config.groups().next().expect("one group");
-        let physical_bytes = vec![physical_mib * MIB];
-        let room = Room { group, physical_bytes, memory_bytes: 0 };
+        let physical_bytes = vec![(physical_mib * MIB) as f64];
+        let room = Room { group, physical_bytes, kept: BTreeMap::new(), memory_bytes: 0 };
         let lines: Vec<_> = config.logical_volumes().collect();
         sizes(&room, &lines).map_err(|problem| problem.code.name().to_owned())
     }

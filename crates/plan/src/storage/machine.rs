@@ -1,5 +1,6 @@
 //! What a layout needs to know of a machine: its disks, its memory and how it boots.
 
+use hostwright_model::existing::{ExistingPartition, ExistingSignature, ExistingStorage};
 use hostwright_model::facts::{Facts, Firmware};
 use hostwright_model::size::ByteSize;
 use std::fmt;
@@ -14,10 +15,54 @@ pub struct StorageFacts {
     pub memory_bytes: u64,
     /// How it boots.
     pub firmware: Firmware,
+    /// What is on its disks.
+    pub existing: ExistingStorage,
+    /// Its name, for sources of NFS.
+    pub hostname: String,
+    /// True for FAI's flag `initial`: `preserve_reinstall` keeps nothing.
+    pub is_first_install: bool,
+    /// Names of volume groups that are never touched (`SS_IGNORE_VG`).
+    pub ignored_groups: Vec<String>,
+    /// True to align partitions of a PC table to cylinders where something is kept, as FAI does.
+    pub fai_bugs: bool,
+}
+
+impl StorageFacts {
+    /// A machine with blank disks.
+    pub fn new(disks: Vec<StorageDisk>, memory_bytes: u64, firmware: Firmware) -> Self {
+        Self {
+            disks,
+            memory_bytes,
+            firmware,
+            existing: ExistingStorage::default(),
+            hostname: String::new(),
+            is_first_install: false,
+            ignored_groups: Vec::new(),
+            fai_bugs: false,
+        }
+    }
+
+    /// The disk with this device node.
+    pub(super) fn disk(&self, device: &str) -> Option<&StorageDisk> {
+        self.disks.iter().find(|disk| disk.device() == device)
+    }
+
+    /// A partition that is there, and its disk.
+    pub(super) fn partition(&self, device: &str) -> Option<(&str, &ExistingPartition)> {
+        self.existing.tables.iter().find_map(|table| {
+            let found = table.partitions.iter().find(|partition| partition.device == device)?;
+            Some((table.device.as_str(), found))
+        })
+    }
+
+    /// What a device says it holds.
+    pub(super) fn signature(&self, device: &str) -> Option<&ExistingSignature> {
+        self.existing.signatures.iter().find(|signature| signature.device == device)
+    }
 }
 
 /// A disk to partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StorageDisk {
     /// Kernel name, `sda`.
     pub name: String,
@@ -25,6 +70,12 @@ pub struct StorageDisk {
     pub size_bytes: u64,
     /// Logical sector size; 512 or 4096.
     pub sector_bytes: u32,
+    /// Model as the disk reports it.
+    pub model: Option<String>,
+    /// Serial number as the disk reports it.
+    pub serial: Option<String>,
+    /// Names below `/dev/disk`: `by-id/…`, `by-path/…`.
+    pub links: Vec<String>,
 }
 
 impl StorageDisk {
@@ -42,8 +93,12 @@ impl From<&Facts> for StorageFacts {
             name: disk.name.clone(),
             size_bytes: disk.size_bytes,
             sector_bytes: disk.sector_bytes,
+            model: disk.model.clone(),
+            serial: disk.serial.clone(),
+            links: disk.links.clone(),
         });
-        Self { disks: disks.collect(), memory_bytes: facts.memory_bytes, firmware: facts.firmware }
+        let existing = facts.storage.clone();
+        Self { existing, ..Self::new(disks.collect(), facts.memory_bytes, facts.firmware) }
     }
 }
 
@@ -73,7 +128,12 @@ impl FromStr for StorageDisk {
             && !name.contains(char::is_whitespace)
             && matches!(sector_bytes, 512 | 4096);
         match sensible {
-            true => Ok(Self { name: name.to_owned(), size_bytes: size.0, sector_bytes }),
+            true => Ok(Self {
+                name: name.to_owned(),
+                size_bytes: size.0,
+                sector_bytes,
+                ..Self::default()
+            }),
             false => Err(bad()),
         }
     }
@@ -109,6 +169,7 @@ mod tests {
             name: name.to_owned(),
             size_bytes: 20 << 30,
             sector_bytes,
+            ..StorageDisk::default()
         };
         assert_eq!("sda=20GiB".parse(), Ok(disk("sda", 512)));
         assert_eq!("/dev/nvme0n1=20G,4096".parse(), Ok(disk("nvme0n1", 4096)));

@@ -15,25 +15,35 @@
 //! # Ok::<(), storage::BadDisk>(())
 //! ```
 
+mod assemble;
 pub mod ast;
 mod bar;
 mod boot;
 mod check;
 mod code;
 mod cursor;
+mod devices;
 mod draw;
+mod fields;
 mod file_system;
+mod former;
 mod guess;
 mod header;
+mod keep;
+mod keep_options;
 mod layout;
+mod line;
 mod lvm;
 mod machine;
+mod names;
 mod numbering;
 mod parse;
 mod size;
 mod solve;
 mod source;
-mod volume;
+mod stack;
+mod takedown;
+mod volumes;
 mod words;
 
 pub use ast::DiskConfig;
@@ -42,6 +52,7 @@ pub use check::{check, check_root};
 pub use code::Code;
 pub use draw::draw;
 pub use file_system::KNOWN as KNOWN_FILE_SYSTEMS;
+pub use keep_options::{Keep, KeepKind, KeepOption, KeepOptions, SizeFlag, Which, Wish};
 pub use layout::layout;
 pub use machine::{BadDisk, StorageDisk, StorageFacts, partition_device};
 pub use parse::parse;
@@ -71,13 +82,12 @@ pub fn examine(file: &str, text: &str, class: Option<&str>, facts: &StorageFacts
     diagnostics.extend(check(&config));
     let mut laid_out = None;
     if !has_error(&diagnostics) {
-        match layout(&config, facts) {
-            Ok(layout) => {
-                diagnostics.extend(check_firmware(&config, &layout, facts.firmware));
-                laid_out = Some(layout);
-            }
-            Err(errors) => diagnostics.extend(errors),
+        let (layout, found) = layout::lay_out(&config, facts);
+        diagnostics.extend(found);
+        if let Some(layout) = &layout {
+            diagnostics.extend(check_firmware(&config, layout, facts.firmware));
         }
+        laid_out = layout;
     }
     diagnostics.sort_by_key(|diagnostic| diagnostic.at.as_ref().map(|at| (at.line, at.column)));
     Examination { config, layout: laid_out, diagnostics }
@@ -92,9 +102,26 @@ pub fn try_layout(
     memory_bytes: u64,
     firmware: Firmware,
 ) -> Result<StorageLayout, Vec<Diagnostic>> {
-    let facts = StorageFacts { disks: disks.to_vec(), memory_bytes, firmware };
+    let facts = StorageFacts::new(disks.to_vec(), memory_bytes, firmware);
     let examination = examine(name, text, None, &facts);
     examination.layout.ok_or(examination.diagnostics)
+}
+
+/// Warnings of a layout on this machine; nothing where it cannot be laid out.
+pub fn advise(config: &DiskConfig, facts: &StorageFacts) -> Vec<Diagnostic> {
+    let (layout, mut found) = layout::lay_out(config, facts);
+    let Some(layout) = layout else { return Vec::new() };
+    found.extend(check_firmware(config, &layout, facts.firmware));
+    found
+}
+
+/// The passphrase of an encrypted device, which is part of no plan: the engine asks for it by the
+/// line that a plan names.
+pub fn passphrase(config: &DiskConfig, line: u32) -> Option<&str> {
+    let text = config.source.lines.get((line as usize).checked_sub(1)?)?;
+    let text = text.trim_start_matches(cursor::is_blank);
+    let length = line::passphrase_length(text)?;
+    Some(&text["luks:\"".len()..][..length])
 }
 
 fn has_error(diagnostics: &[Diagnostic]) -> bool {

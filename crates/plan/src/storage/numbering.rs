@@ -1,6 +1,6 @@
 //! Which number each partition of a stanza gets.
 
-use super::ast::{DiskStanza, PartitionLine};
+use super::ast::{DiskStanza, LineKind, PartitionLine, VolumeSpec};
 use super::code::Code;
 use super::source::{Problem, Span};
 use hostwright_model::storage::{PartitionKind, TableKind};
@@ -27,9 +27,20 @@ impl Numbered<'_> {
     /// What a partition table calls it.
     pub fn kind(&self) -> PartitionKind {
         match self.content {
-            Content::Line(line) => line.kind,
+            Content::Line(line) => match line.kind {
+                LineKind::Partition(kind) => kind,
+                LineKind::RawDisk => PartitionKind::Primary,
+            },
             Content::Extended(_) => PartitionKind::Extended,
             Content::BiosBoot(_) => PartitionKind::Primary,
+        }
+    }
+
+    /// What it holds, of a partition with a line of its own.
+    pub fn volume(&self) -> Option<&VolumeSpec> {
+        match self.content {
+            Content::Line(line) => Some(&line.volume),
+            Content::Extended(_) | Content::BiosBoot(_) => None,
         }
     }
 
@@ -49,15 +60,18 @@ const PC_PRIMARIES: u32 = 4;
 ///
 /// Primaries take the next free number; the first logical makes the extended partition at that
 /// number and is itself number 5. The GRUB partition of `gpt-bios` is last in number and first in
-/// place, so that it changes no other number. Lines that cannot have a number are left out.
+/// place, so that it changes no other number. Lines that cannot have a number are left out, and so
+/// is `raw-disk`.
 pub(super) fn number(stanza: &DiskStanza) -> (Vec<Numbered<'_>>, Vec<Problem>) {
     let mut numbered: Vec<Numbered<'_>> = Vec::new();
     let mut problems = Vec::new();
     let (mut primaries, mut logicals) = (0, PC_PRIMARIES);
     let msdos = stanza.table == TableKind::Msdos;
-    let full = |primaries: u32| msdos && primaries == PC_PRIMARIES;
+    let is_limited = msdos && !stanza.is_virtual;
+    let full = |primaries: u32| is_limited && primaries == PC_PRIMARIES;
     for line in &stanza.partitions {
-        let logical = line.kind == PartitionKind::Logical;
+        let LineKind::Partition(kind) = line.kind else { continue };
+        let logical = kind == PartitionKind::Logical;
         if logical && !msdos {
             problems.push(logical_on_gpt(line));
             continue;
@@ -69,6 +83,10 @@ pub(super) fn number(stanza: &DiskStanza) -> (Vec<Numbered<'_>>, Vec<Problem>) {
         }
         if needs_primary {
             primaries += 1;
+            // A virtual disk may have more of them, which then go around the logical ones.
+            if primaries > PC_PRIMARIES && msdos {
+                primaries = primaries.max(logicals + 1);
+            }
         }
         if logical && needs_primary {
             let content = Content::Extended(line.at);
@@ -82,7 +100,7 @@ pub(super) fn number(stanza: &DiskStanza) -> (Vec<Numbered<'_>>, Vec<Problem>) {
         };
         numbered.push(Numbered { number, content: Content::Line(line) });
     }
-    if stanza.table == TableKind::GptBios {
+    if stanza.table == TableKind::GptBios && !stanza.has_foreign_table() {
         let content = Content::BiosBoot(stanza.disk.at);
         numbered.push(Numbered { number: primaries + 1, content });
     }
@@ -98,7 +116,7 @@ fn logical_on_gpt(line: &PartitionLine) -> Problem {
 
 fn too_many(line: &PartitionLine) -> Problem {
     let (message, cure) = match line.kind {
-        PartitionKind::Logical => (
+        LineKind::Partition(PartitionKind::Logical) => (
             "a PC partition table has 4 entries, and none is left for the extended partition",
             "make one of the primary partitions logical, or write disklabel:gpt",
         ),

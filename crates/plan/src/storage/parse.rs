@@ -3,20 +3,22 @@
 //! ```text
 //! file   = { line LF }
 //! line   = "" | "#" comment | "disk_config" stanza | volume
-//! stanza = "end" | "lvm" {option} | disk {option}          (and kinds this version refuses)
-//! volume = "vg" …  |  "primary" …  |  "logical" …  |  "p=NAME" …  |  "GROUP-VOLUME" …
+//! stanza = "end" | "raid" | "cryptsetup" | "lvm" | "btrfs" | "tmpfs" | "nfs" | disk, with {option}
+//! volume = "primary" …  |  "logical" …  |  "p=NAME" …  |  "raw-disk" …  |  "vg" …
+//!        | "GROUP-VOLUME" …  |  "raid1" …  |  "luks" …  |  "btrfs" …  |  "tmpfs" …  |  "nfs" …
 //! ```
 //!
 //! Comments have lines of their own, blanks between tokens are optional, and a mistake costs one
 //! line: reading goes on with the next one.
 
-use super::ast::{DiskConfig, DiskStanza, LvmStanza};
+use super::ast::{BtrfsStanza, DiskConfig, DiskStanza, EncryptionStanza, LvmStanza, RaidStanza};
 use super::code::Code;
 use super::cursor::{Cursor, is_blank};
 use super::guess::closest;
 use super::header::{Header, read_header};
+use super::line::{Line, read_line};
 use super::source::{Problem, Source, Span};
-use super::volume::{Line, read_line};
+
 use hostwright_model::diagnostic::{Diagnostic, Severity};
 
 /// Reads a disk_config, the file of `class`. Everything wrong with its text is reported; what could
@@ -24,13 +26,7 @@ use hostwright_model::diagnostic::{Diagnostic, Severity};
 pub fn parse(file: &str, text: &str, class: Option<&str>) -> (DiskConfig, Vec<Diagnostic>) {
     let source = Source::new(file, text);
     let mut parser = Parser {
-        config: DiskConfig {
-            source: source.clone(),
-            class: class.map(str::to_owned),
-            disks: Vec::new(),
-            lvm: Vec::new(),
-            incomplete: false,
-        },
+        config: DiskConfig::new(source.clone(), class),
         stanza: Stanza::None,
         problems: Vec::new(),
     };
@@ -52,10 +48,13 @@ enum Stanza {
     None,
     /// A stanza whose header was refused; its lines are read for their own mistakes only.
     Refused,
-    /// A kind of stanza that this version lacks; its lines are not looked at.
-    NotSupported,
     Disk(DiskStanza),
+    Raid(RaidStanza),
+    Encryption(EncryptionStanza),
+    Btrfs(BtrfsStanza),
     Lvm(LvmStanza),
+    Tmpfs,
+    Nfs,
 }
 
 struct Parser {
@@ -105,9 +104,6 @@ impl Parser {
             self.open_stanza(&mut cursor);
             return;
         }
-        if matches!(self.stanza, Stanza::NotSupported) {
-            return;
-        }
         match read_line(&mut cursor, &mut self.problems) {
             Ok(line) => self.attach(line),
             // Below a header that was refused, nobody knows what belongs.
@@ -129,14 +125,18 @@ impl Parser {
     }
 
     fn open_stanza(&mut self, cursor: &mut Cursor<'_>) {
-        self.stanza = match read_header(cursor, &mut self.problems) {
+        self.stanza = match read_header(cursor, &self.config.disks) {
             Ok(Header::End) => Stanza::None,
             Ok(Header::Disk(disk)) => Stanza::Disk(disk),
+            Ok(Header::Raid(raid)) => Stanza::Raid(raid),
+            Ok(Header::Encryption(encryption)) => Stanza::Encryption(encryption),
+            Ok(Header::Btrfs(btrfs)) => Stanza::Btrfs(btrfs),
             Ok(Header::Lvm(lvm)) => Stanza::Lvm(lvm),
+            Ok(Header::Tmpfs) => Stanza::Tmpfs,
+            Ok(Header::Nfs) => Stanza::Nfs,
             Err(problem) => {
-                let known = problem.code == Code::NotSupported;
                 self.problems.push(*problem);
-                if known { Stanza::NotSupported } else { Stanza::Refused }
+                Stanza::Refused
             }
         };
     }
@@ -144,36 +144,58 @@ impl Parser {
     fn close_stanza(&mut self) {
         match std::mem::replace(&mut self.stanza, Stanza::None) {
             Stanza::Disk(disk) => self.config.disks.push(disk),
+            Stanza::Raid(raid) => self.config.raid.push(raid),
+            Stanza::Encryption(encryption) => self.config.encryption.push(encryption),
+            Stanza::Btrfs(btrfs) => self.config.btrfs.push(btrfs),
             Stanza::Lvm(lvm) => self.config.lvm.push(lvm),
-            Stanza::None | Stanza::Refused | Stanza::NotSupported => {}
+            Stanza::None | Stanza::Refused | Stanza::Tmpfs | Stanza::Nfs => {}
         }
     }
 
     fn attach(&mut self, line: Line) {
         match (&mut self.stanza, line) {
             (Stanza::Disk(disk), Line::Partition(partition)) => disk.partitions.push(partition),
+            (Stanza::Raid(raid), Line::Array(array)) => raid.arrays.push(array),
+            (Stanza::Encryption(stanza), Line::Encrypted(line)) => stanza.devices.push(line),
+            (Stanza::Btrfs(btrfs), Line::Btrfs(line)) => btrfs.volumes.push(line),
             (Stanza::Lvm(lvm), Line::Group(group)) => lvm.groups.push(group),
             (Stanza::Lvm(lvm), Line::LogicalVolume(volume)) => lvm.volumes.push(volume),
+            (Stanza::Tmpfs, Line::Tmpfs(line)) => self.config.tmpfs.push(line),
+            (Stanza::Nfs, Line::Nfs(line)) => self.config.nfs.push(line),
             (Stanza::Refused, _) => {}
             (stanza, line) => {
-                let (what, at, wanted) = match line {
-                    Line::Partition(line) => ("a partition", line.at, "disk_config DISK"),
-                    Line::Group(line) => ("a volume group", line.name.at, "disk_config lvm"),
-                    Line::LogicalVolume(line) => {
-                        ("a logical volume", line.group.at, "disk_config lvm")
-                    }
-                };
-                let place = match stanza {
-                    Stanza::Disk(_) => "in the stanza of a disk",
-                    Stanza::Lvm(_) => "in an lvm stanza",
-                    _ => "outside every stanza",
-                };
-                let message = format!("{what} has no place {place}");
-                let cure = format!("put the line below a line `{wanted}`");
-                self.problems.push(Problem::error(Code::WrongStanza, at, message, cure));
+                let problem = misplaced(stanza, &line);
+                self.problems.push(problem);
             }
         }
     }
+}
+
+/// The mistake of a line that belongs into another stanza, or into one at all.
+fn misplaced(stanza: &Stanza, line: &Line) -> Problem {
+    let (what, at, wanted) = match line {
+        Line::Partition(line) => ("a partition", line.at, "DISK"),
+        Line::Array(line) => ("an array", line.at, "raid"),
+        Line::Encrypted(line) => ("an encrypted device", line.at, "cryptsetup"),
+        Line::Btrfs(line) => ("a btrfs", line.at, "btrfs"),
+        Line::Group(line) => ("a volume group", line.name.at, "lvm"),
+        Line::LogicalVolume(line) => ("a logical volume", line.group.at, "lvm"),
+        Line::Tmpfs(line) => ("a tmpfs", line.at, "tmpfs"),
+        Line::Nfs(line) => ("an NFS mount", line.at, "nfs"),
+    };
+    let place = match stanza {
+        Stanza::Disk(_) => "in the stanza of a disk",
+        Stanza::Raid(_) => "in a raid stanza",
+        Stanza::Encryption(_) => "in a cryptsetup stanza",
+        Stanza::Btrfs(_) => "in a btrfs stanza",
+        Stanza::Lvm(_) => "in an lvm stanza",
+        Stanza::Tmpfs => "in a tmpfs stanza",
+        Stanza::Nfs => "in an nfs stanza",
+        Stanza::None | Stanza::Refused => "outside every stanza",
+    };
+    let message = format!("{what} has no place {place}");
+    let cure = format!("put the line below a line `disk_config {wanted}`");
+    Problem::error(Code::WrongStanza, at, message, cure)
 }
 
 /// FAI looks for this before it parses, so that even a `;` in quotes counts.

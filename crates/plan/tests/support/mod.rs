@@ -4,6 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 #![expect(clippy::disallowed_methods, reason = "the crate is pure, its tests read fixtures")]
 
+mod old_disks;
+
+pub use old_disks::OldDisks;
+
 use hostwright_model::facts::Facts;
 use hostwright_model::overrides::Overrides;
 use hostwright_model::plan::{Discovered, Inputs, Rules, TargetProfile};
