@@ -163,6 +163,11 @@ pub fn report(failure: &Failure, as_json: bool) -> ExitCode {
             FaultKind::Config
         }
     };
+    exit_status(kind)
+}
+
+/// The exit status that says who must act.
+pub fn exit_status(kind: FaultKind) -> ExitCode {
     ExitCode::from(match kind {
         FaultKind::Bug => 1,
         FaultKind::Config => 3,

@@ -5,6 +5,7 @@
 mod commands;
 mod directory_run;
 mod faults;
+mod git;
 mod render;
 mod rules;
 mod space;
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 Examples:
   hostwright check /srv/fai/config                       every mistake, before any machine sees it
   hostwright plan --space /srv/fai/config --hostname web1 --disk vda=20GiB
+  hostwright explain package nginx --space /srv/fai/config   which class, file and line asks for it
   hostwright build --space /srv/fai/config --hostname web1 --firmware uefi --store /srv/images --name web
   hostwright serve --config /etc/hostwright.toml
   hostwright lab demo                                    an empty virtual machine becomes a Debian

@@ -18,6 +18,8 @@ mod check_plan;
 pub mod classes;
 mod codes;
 pub mod dependencies;
+mod diff;
+mod explain;
 mod finding;
 pub mod packages;
 mod render;
@@ -31,6 +33,8 @@ pub use check::{
 };
 pub use check_plan::check_plan;
 pub use codes::diagnostic_codes;
+pub use diff::{Change, PlanDiff, Side, diff};
+pub use explain::{Asked, Explanation, Reason, Subject, explain};
 pub use render::render;
 pub use resolve::{advise, resolve};
 pub use space::{ConfigSpace, parse};

@@ -60,7 +60,7 @@ fn reason(step: &Step) -> String {
 }
 
 /// What does not fit into a title.
-fn details(action: &Action) -> Vec<String> {
+pub(crate) fn details(action: &Action) -> Vec<String> {
     match action {
         Action::Packages { group } => wrapped(&group.names, 84),
         Action::Debootstrap { options, .. } if !options.is_empty() => {

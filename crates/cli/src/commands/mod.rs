@@ -4,6 +4,7 @@ mod apply;
 mod build;
 mod check;
 mod disk_image;
+mod explain;
 mod facts;
 mod image;
 mod installer;
@@ -22,7 +23,8 @@ use std::process::ExitCode;
 #[derive(Subcommand)]
 pub enum Verb {
     Check(check::Args),
-    Plan(plan::Args),
+    Plan(Box<plan::Args>),
+    Explain(explain::Args),
     Layout(layout::Args),
     Build(build::Args),
     Apply(apply::Args),
@@ -44,7 +46,8 @@ pub enum Verb {
 pub fn run(verb: Verb, json: bool) -> Result<ExitCode, Failure> {
     match verb {
         Verb::Check(args) => check::run(args, json),
-        Verb::Plan(args) => plan::run(args, json),
+        Verb::Plan(args) => plan::run(*args, json),
+        Verb::Explain(args) => explain::run(args, json),
         Verb::Layout(args) => layout::run(&args, json),
         Verb::Build(args) => build::run(args, json),
         Verb::Apply(args) => apply::run(args, json),

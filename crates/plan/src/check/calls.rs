@@ -4,7 +4,9 @@ use super::shell::{Command, Script};
 use super::survey::Survey;
 use crate::finding::Finding;
 use crate::space::{is_task, nearest_task};
+use crate::tree::TreeFile;
 use hostwright_model::diagnostic::Diagnostic;
+use std::collections::BTreeMap;
 
 /// Highest exit status of a process; higher ones lose their upper bits.
 const EXIT_STATUS_MAX: u64 = 255;
@@ -36,6 +38,16 @@ fn unknown_tasks(script: &Script<'_>, command: &Command<'_>) -> Vec<Diagnostic> 
         Finding::warning("unknown-task", message, cure)
     };
     unknown.map(|(word, task)| script.at(finding(task), word.0)).collect()
+}
+
+/// The tasks that a script of the space may skip, as far as it names them.
+pub(crate) fn skipped_tasks(files: &BTreeMap<String, &TreeFile>, path: &str) -> Vec<String> {
+    let Some(file) = files.get(path) else { return Vec::new() };
+    let text = file.text();
+    let script = Script::read(path, &text);
+    let calls = script.commands.iter().filter(|command| command.program() == Some("skiptask"));
+    let words = calls.flat_map(Command::arguments).filter_map(|word| word.literal());
+    words.filter(|word| is_task(word)).map(str::to_owned).collect()
 }
 
 fn exit_status(script: &Script<'_>, command: &Command<'_>) -> Option<Diagnostic> {

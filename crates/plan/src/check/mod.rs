@@ -11,6 +11,7 @@ mod shell;
 mod survey;
 mod syntax;
 
+pub(crate) use calls::skipped_tasks;
 pub use packages::PackageIndex;
 pub use syntax::{ShellFile, shell_files, shell_syntax};
 

@@ -9,6 +9,7 @@
 //! ```
 
 use hostwright_model::class::{ClassList, ClassName};
+use std::fmt;
 
 /// When the packages below a header count.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +68,30 @@ impl Condition {
             Self::Always => Vec::new(),
             Self::Any(names) => names.iter().collect(),
             Self::Expression(expression) => expression.classes(),
+        }
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Always => f.write_str("always"),
+            Self::Any(names) => {
+                let names: Vec<&str> = names.iter().map(ClassName::as_str).collect();
+                f.write_str(&names.join(" "))
+            }
+            Self::Expression(expression) => expression.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Class(name) => name.fmt(f),
+            Self::Not(inner) => write!(f, "!{inner}"),
+            Self::And(left, right) => write!(f, "({left} && {right})"),
+            Self::Or(left, right) => write!(f, "({left} || {right})"),
         }
     }
 }

@@ -58,6 +58,16 @@ pub enum BlockAction {
     Foreign(String),
 }
 
+impl BlockAction {
+    /// The word behind `PACKAGES`.
+    pub fn word(&self) -> &str {
+        match self {
+            Self::Known(action) => action.word(),
+            Self::Foreign(word) => word,
+        }
+    }
+}
+
 /// A header and the packages below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackageBlock {

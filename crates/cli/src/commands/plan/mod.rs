@@ -1,5 +1,7 @@
 //! `hostwright plan`: what will happen, and why, before anything does.
 
+mod compare;
+
 use super::build::parse_vars;
 use super::lab::FirmwareArg;
 use crate::directory_run::{Built, DirectoryRun, Observer};
@@ -20,7 +22,7 @@ use hostwright_model::plan::{Discovered, Inputs, Plan, TargetProfile};
 use hostwright_model::size::ByteSize;
 use hostwright_model::vars::Vars;
 use hostwright_plan::storage::StorageDisk;
-use hostwright_plan::{advise, check_plan, parse, render, resolve};
+use hostwright_plan::{ConfigSpace, ConfigTree, advise, check_plan, parse, render, resolve};
 use hostwright_store::Store;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -32,7 +34,9 @@ use std::process::ExitCode;
 Examples:
   hostwright plan --space /srv/fai/config --hostname web1 --disk vda=20GiB
   hostwright plan --space /srv/fai/config --hostname web1 --facts machine.json --store /srv/images --image web
-  hostwright plan --space /srv/fai/config --only-classes DEBIAN,FAIBASE,LAST --target directory --json")]
+  hostwright plan --space /srv/fai/config --only-classes DEBIAN,FAIBASE,LAST --target directory --json
+  hostwright plan --space . --hostname web1 --disk vda=20GiB --diff HEAD      what a change to the space does
+  hostwright plan --space . --hostname web1 --facts web1.json --diff-hostname db1 --diff-facts db1.json")]
 pub struct Args {
     /// The config space: its directory, or git+https://…#BRANCH, https://…tar.gz#sha256=…, nfs://…
     #[arg(long)]
@@ -72,6 +76,16 @@ pub struct Args {
     /// Image store.
     #[arg(long, env = "HOSTWRIGHT_STORE")]
     store: Option<PathBuf>,
+    /// Show what differs from the plan by this commit of the space's git repository, or by the space
+    /// in this directory.
+    #[arg(long, value_name = "COMMIT|DIR")]
+    diff: Option<String>,
+    /// Show what differs from the plan for this machine.
+    #[arg(long, value_name = "FILE")]
+    diff_facts: Option<PathBuf>,
+    /// Show what differs from the plan for a machine of this name.
+    #[arg(long, value_name = "HOSTNAME")]
+    diff_hostname: Option<String>,
 }
 
 /// Target on the command line.
@@ -88,36 +102,56 @@ pub fn run(mut args: Args, as_json: bool) -> Result<ExitCode, Failure> {
     args.space = space::locate(&args.space)?;
     let args = &args;
     let facts = facts(args)?;
-    let target = target(args)?;
-    let (classes, vars) = observe(args, facts.firmware)?;
-    let inputs = Inputs {
-        facts,
-        hostname: args.hostname.clone(),
-        target,
-        given_classes: given(args).to_vec(),
-        run_class_scripts: args.only_classes.is_empty(),
-        classes: Some(classes),
-        vars: Some(vars),
-        skips: Vec::new(),
-        rules: args.rules.rules(),
-        discovered: Discovered::default(),
-        overrides: Overrides::default(),
-    };
-    let (space, _) = parse(&space::read(&args.space)?);
-    let plan = resolve(&space, &inputs)?;
-    let objections = check_plan(&plan, &inputs);
-    if !objections.is_empty() {
-        return Err(objections.into());
+    if args.diff.is_some() || args.diff_facts.is_some() || args.diff_hostname.is_some() {
+        return compare::run(args, facts, as_json);
     }
+    let made = Made::new(args, &args.space, &args.hostname, facts)?;
     match as_json {
-        true => json::print(&plan),
-        false => print!("{}", render(&plan)),
+        true => json::print(&made.plan),
+        false => print!("{}", render(&made.plan)),
     }
-    let advice = advise(&space, &inputs);
+    let advice = advise(&made.space, &made.inputs);
     if !as_json && !advice.is_empty() {
         diagnostics::print(&advice);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A plan with everything that it was made from.
+struct Made {
+    tree: ConfigTree,
+    space: ConfigSpace,
+    inputs: Inputs,
+    plan: Plan,
+}
+
+impl Made {
+    /// Runs class scripts and variables of the space, plans, and has the plan checked.
+    fn new(args: &Args, space: &Path, hostname: &str, facts: Facts) -> Result<Self, Failure> {
+        let target = target(args)?;
+        let (classes, vars) = observe(args, space, hostname, facts.firmware)?;
+        let inputs = Inputs {
+            facts,
+            hostname: hostname.to_owned(),
+            target,
+            given_classes: given(args).to_vec(),
+            run_class_scripts: args.only_classes.is_empty(),
+            classes: Some(classes),
+            vars: Some(vars),
+            skips: Vec::new(),
+            rules: args.rules.rules(),
+            discovered: Discovered::default(),
+            overrides: Overrides::default(),
+        };
+        let tree = space::read(space)?;
+        let (space, _) = parse(&tree);
+        let plan = resolve(&space, &inputs)?;
+        let objections = check_plan(&plan, &inputs);
+        if !objections.is_empty() {
+            return Err(objections.into());
+        }
+        Ok(Self { tree, space, inputs, plan })
+    }
 }
 
 fn given(args: &Args) -> &[ClassName] {
@@ -136,13 +170,19 @@ fn target(args: &Args) -> Result<TargetProfile, Failure> {
 
 /// The recorded machine, or one that is imagined from the arguments.
 fn facts(args: &Args) -> Result<Facts, Failure> {
-    let Some(path) = &args.facts else {
-        return imagined(args);
-    };
-    read_facts(path)
+    if let Some(path) = &args.facts {
+        return read_facts(path);
+    }
+    if args.disks.is_empty() && args.target == TargetArg::Disks {
+        return Err(usage(
+            "a plan for disks needs a machine",
+            "add --disk vda=20GiB, or --facts with what 'hostwright facts --json' wrote there",
+        ));
+    }
+    Ok(imagined_facts(&args.disks, args.firmware, args.ram))
 }
 
-/// Reads a recorded machine.
+/// A machine as `hostwright facts --json` wrote it down.
 pub(super) fn read_facts(path: &Path) -> Result<Facts, Failure> {
     let text = std::fs::read(path).map_err(|error| file("read", path, &error))?;
     serde_json::from_slice(&text).map_err(|error| {
@@ -151,13 +191,8 @@ pub(super) fn read_facts(path: &Path) -> Result<Facts, Failure> {
     })
 }
 
-fn imagined(args: &Args) -> Result<Facts, Failure> {
-    if args.disks.is_empty() && args.target == TargetArg::Disks {
-        return Err(usage(
-            "a plan for disks needs a machine",
-            "add --disk vda=20GiB, or --facts with what 'hostwright facts --json' wrote there",
-        ));
-    }
+/// A machine of these disks, with one network interface.
+pub fn imagined_facts(disks: &[StorageDisk], firmware: FirmwareArg, ram: ByteSize) -> Facts {
     let nic = Nic {
         name: "eth0".to_owned(),
         predictable_name: None,
@@ -166,18 +201,18 @@ fn imagined(args: &Args) -> Result<Facts, Failure> {
         link_up: true,
         addresses: Vec::new(),
     };
-    Ok(Facts {
+    Facts {
         version: FACTS_VERSION,
-        firmware: args.firmware.into(),
+        firmware: firmware.into(),
         architecture: "amd64".to_owned(),
-        memory_bytes: args.ram.0,
+        memory_bytes: ram.0,
         cpus: 2,
-        disks: args.disks.iter().map(imagined_disk).collect(),
+        disks: disks.iter().map(imagined_disk).collect(),
         nics: vec![nic],
         dmi: Dmi::default(),
         kernel: "imagined".to_owned(),
         storage: ExistingStorage::default(),
-    })
+    }
 }
 
 fn imagined_disk(disk: &StorageDisk) -> Disk {
@@ -196,12 +231,17 @@ fn imagined_disk(disk: &StorageDisk) -> Disk {
 }
 
 /// Runs class scripts and .var files, as far as a build would, and asks what came of them.
-fn observe(args: &Args, firmware: Firmware) -> Result<(ClassList, Vars), Failure> {
+fn observe(
+    args: &Args,
+    space: &Path,
+    hostname: &str,
+    firmware: Firmware,
+) -> Result<(ClassList, Vars), Failure> {
     let scratch = std::env::temp_dir().join(format!("hostwright-plan.{}", std::process::id()));
     let run = DirectoryRun {
-        space: args.space.clone(),
+        space: space.to_owned(),
         on_system: false,
-        hostname: args.hostname.clone(),
+        hostname: hostname.to_owned(),
         firmware,
         given_classes: given(args).to_vec(),
         run_class_scripts: args.only_classes.is_empty(),
