@@ -62,3 +62,39 @@ impl DiskFile {
         Ok(self.file)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hostwright_host::namespace;
+    use hostwright_host::real::RealHost;
+
+    /// In a thread, so that the mounts are that thread's alone.
+    #[test]
+    fn root_what_a_run_leaves_mounted_is_in_the_closed_file() {
+        std::thread::spawn(|| {
+            namespace::own_mounts().unwrap();
+            let dir = tempfile::tempdir().unwrap();
+            let path = |name: &str| dir.path().join(name).display().to_string();
+            let disk = DiskFile::create(dir.path(), 64 << 20).unwrap();
+            let (device, mut host) = (format!("/dev/{}", disk.disk_name()), RealHost::default());
+            let format = Command::mkfs("ext4").args(["-q", &device]);
+            host.run(&format, &mut |_, _| {}).unwrap().success().unwrap();
+            let request = hostwright_host::MountRequest {
+                source: device,
+                target: path("target"),
+                file_system: Some("ext4".to_owned()),
+                options: String::new(),
+            };
+            host.mount(&request).unwrap();
+            host.write(&path("target/etc/fstab"), b"# mine", 0o644).unwrap();
+            let file = disk.close(&mut host, &path("target"), &path("fat")).unwrap();
+            assert_eq!(host.mounts_below(&path("target")).unwrap(), Vec::<String>::new());
+            file.name(Path::new(&path("x.raw"))).unwrap();
+            let ids = host.device_ids(&path("x.raw")).unwrap();
+            assert_eq!(ids.kind.as_deref(), Some("ext4"));
+        })
+        .join()
+        .unwrap();
+    }
+}

@@ -7,6 +7,7 @@
 
 pub mod bench;
 pub mod demo;
+pub mod disk_image;
 pub mod machine;
 pub mod namespace;
 pub mod network;

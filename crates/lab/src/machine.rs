@@ -10,8 +10,9 @@ use serde_json::json;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-const OVMF_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
-const OVMF_VARS: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+/// UEFI firmware, and its variables as they leave the factory.
+pub(crate) const OVMF_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+pub(crate) const OVMF_VARS: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 
 /// What a machine is made of.
 #[derive(Clone, Debug)]

@@ -88,6 +88,24 @@ impl Parts {
         Ok(name)
     }
 
+    /// Builds a disk image of the machine for one kind of firmware.
+    pub fn disk_image(&self, space: &Path, firmware: Firmware, disk: &Path) -> Result<()> {
+        let (kind, classes) = match firmware {
+            Firmware::Bios => ("bios", "GRUB_PC,CLOUD"),
+            Firmware::Uefi => ("uefi", "GRUB_EFI,CLOUD,CLOUD_EFI"),
+        };
+        let (space, cache, disk) = (space.display(), self.package_cache(), disk.display());
+        let cache = cache.display();
+        self.verb(
+            "build-disk",
+            &format!(
+                "build --space {space} --hostname {HOST} --firmware {kind} --only-classes \
+                 DEBIAN,AMD64,FAIBASE,DHCPC,DEMO,{classes},LAST --size 3G -o {disk} \
+                 --package-cache {cache}"
+            ),
+        )
+    }
+
     /// Where downloaded packages are kept.
     pub fn package_cache(&self) -> PathBuf {
         self.dir.join("packages")

@@ -2,6 +2,7 @@
 
 use crate::bench::{Bench, Job};
 use crate::demo::install_and_answer;
+use crate::disk_image;
 use crate::parts::Parts;
 use crate::watch::{Quiet, is_installed, look, run_until};
 use anyhow::{Context as _, Result, bail, ensure};
@@ -87,6 +88,18 @@ pub const SCENARIOS: &[Scenario] = &[
         shows: "FAI's classic way: packages on the machine, through the boot server's proxy",
         run: classic,
     },
+    Scenario {
+        name: "bios-disk-image",
+        ring: Ring::Full,
+        shows: "a disk image made by build -o boots by BIOS, to the login",
+        run: |stage| disk_image(stage, Firmware::Bios),
+    },
+    Scenario {
+        name: "uefi-disk-image",
+        ring: Ring::Full,
+        shows: "a disk image made by build -o boots by UEFI, to the login",
+        run: |stage| disk_image(stage, Firmware::Uefi),
+    },
 ];
 
 impl Scenario {
@@ -126,6 +139,14 @@ fn classic(stage: &Stage) -> Result<()> {
         install_and_answer(bench, &stage.parts, &mut Quiet)?;
         no_event_lost(&bench.events()?)
     })
+}
+
+/// No boot server: the image is a disk already.
+fn disk_image(stage: &Stage, firmware: Firmware) -> Result<()> {
+    let (space, disk) = (stage.parts.dir.join("space"), stage.dir.join("disk.raw"));
+    stage.parts.disk_image(&space, firmware, &disk)?;
+    disk_image::boot(&disk, firmware, stage.acceleration, &space, &stage.dir)?;
+    Ok(())
 }
 
 fn kill_serve(stage: &Stage) -> Result<()> {

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 /// The account that the example space makes, and the password it documents.
@@ -31,9 +32,24 @@ pub fn installed_system(
     space: &Path,
     limit: Duration,
 ) -> Result<Answer> {
+    let words = ssh_words(&address.to_string(), 22);
+    let ask = || {
+        let words = words.clone();
+        said(network.inside().run(move || bound(&words).output())??)
+    };
+    compare(&ask, space, limit)
+}
+
+/// The same for a machine whose port for ssh is `port` of this machine.
+pub fn forwarded_system(port: u16, space: &Path, limit: Duration) -> Result<Answer> {
+    let words = ssh_words("127.0.0.1", port);
+    compare(&|| said(bound(&words).output()?), space, limit)
+}
+
+fn compare(ask: &dyn Fn() -> Result<String>, space: &Path, limit: Duration) -> Result<Answer> {
     let deadline = Instant::now() + limit;
     let said = loop {
-        match ask(network, address) {
+        match ask() {
             Ok(said) => break said,
             Err(error) if Instant::now() > deadline => {
                 return Err(error).with_context(|| {
@@ -63,8 +79,7 @@ pub fn installed_system(
 const QUESTION: &str = "hostname; . /etc/os-release; echo \"$PRETTY_NAME\"; \
                         getent passwd demo; cat /etc/motd";
 
-fn ask(network: &Network, address: Ipv4Addr) -> Result<String> {
-    let login = format!("{USER}@{address}");
+fn ssh_words(address: &str, port: u16) -> Vec<String> {
     let options = [
         "StrictHostKeyChecking=no",
         "UserKnownHostsFile=/dev/null",
@@ -75,8 +90,12 @@ fn ask(network: &Network, address: Ipv4Addr) -> Result<String> {
     let mut words: Vec<String> =
         ["sshpass", "-p", PASSWORD, "ssh"].into_iter().map(str::to_owned).collect();
     words.extend(options.iter().flat_map(|option| ["-o".to_owned(), (*option).to_owned()]));
-    words.extend([login, QUESTION.to_owned()]);
-    let output = network.inside().run(move || bound(&words).output())??;
+    words.extend(["-p".to_owned(), port.to_string()]);
+    words.extend([format!("{USER}@{address}"), QUESTION.to_owned()]);
+    words
+}
+
+fn said(output: Output) -> Result<String> {
     if !output.status.success() {
         bail!("ssh: {}", String::from_utf8_lossy(&output.stderr).trim());
     }

@@ -1,16 +1,74 @@
-//! `cargo xtask peers fai-tree`: the tree that `hostwright build` makes from FAI's example space,
-//! against the tree that FAI itself makes with the same classes on the same day.
+//! `cargo xtask peers fai-tree`: directories and disk images that `hostwright build` makes from FAI's
+//! example space, against those that FAI itself makes with the same classes on the same day.
 
-use super::tree;
-use anyhow::{Context as _, Result, bail, ensure};
+use super::disk::{self, MountedDisk};
+use super::tree::{self, Allowance};
+use anyhow::{Context as _, Result, ensure};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const SIMPLE: &str = "/usr/share/doc/fai-doc/examples/simple";
-const CLASSES: &str = "DEBIAN,AMD64,FAIBASE,DHCPC,DEMO,LAST";
+const SUITE: &str = "bookworm";
+/// Size of the disk in disk images.
+const DISK_SIZE: &str = "2G";
+
+/// One comparison.
+struct Case {
+    name: &'static str,
+    classes: &'static str,
+    /// True for a disk image, false for a directory.
+    is_disk: bool,
+    /// True if each side runs debootstrap; else both begin with one base file.
+    debootstraps: bool,
+}
+
+const CASES: &[Case] = &[
+    Case {
+        name: "demo",
+        classes: "DEBIAN,AMD64,FAIBASE,DHCPC,DEMO,LAST",
+        is_disk: false,
+        debootstraps: true,
+    },
+    Case {
+        name: "no-kernel",
+        classes: "DEBIAN,FAIBASE,DEMO,LAST",
+        is_disk: false,
+        debootstraps: false,
+    },
+    Case {
+        name: "german",
+        classes: "DEBIAN,FAIBASE,DHCPC,GERMAN,LAST",
+        is_disk: false,
+        debootstraps: false,
+    },
+    Case {
+        name: "cloud",
+        classes: "DEBIAN,AMD64,FAIBASE,CLOUD,LAST",
+        is_disk: false,
+        debootstraps: false,
+    },
+    Case {
+        name: "disk-msdos",
+        classes: "DEBIAN,AMD64,FAIBASE,GRUB_PC,DHCPC,DEMO,CLOUD,LAST",
+        is_disk: true,
+        debootstraps: false,
+    },
+    Case {
+        name: "disk-gpt",
+        classes: "DEBIAN,AMD64,FAIBASE,GRUB_PC,CLOUD,PEER_GPT,LAST",
+        is_disk: true,
+        debootstraps: false,
+    },
+];
+
+/// The example has a GPT with an EFI system partition only, which FAI cannot make on a kernel
+/// without FAT.
+const PEER_GPT: &str = "disk_config disk1 disklabel:gpt-bios fstabkey:uuid align-at:1M\n\n\
+                        p=root /     300-  ext4 rw,noatime tuneopts=\"-c 0 -i 0\"\n\
+                        p=swap swap  128M  swap sw\n";
 
 /// Paths that differ between any two builds, even of the same tool, and why. A name that ends in
 /// `/` stands for everything below it.
@@ -58,41 +116,198 @@ const BY_NATURE: &[(&str, &str)] = &[
 /// Where the comparison works and what it may take from an earlier one.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Directory for both trees; removed at the end unless it is given.
+    /// Comparisons by name; all without any.
+    cases: Vec<String>,
+    /// Directory for what is built; removed at the end unless it is given.
     #[arg(long)]
-    dir: Option<std::path::PathBuf>,
-    /// Compare the trees that are in --dir already.
+    dir: Option<PathBuf>,
+    /// Compare what is in --dir already.
     #[arg(long, requires = "dir")]
     compare_only: bool,
+    /// The program to compare with FAI.
+    #[arg(long)]
+    program: Option<PathBuf>,
 }
 
-/// Builds both trees, compares them and prints what differs.
+/// Builds both, compares them and prints what differs, for each case.
 pub fn run(root: &Path, options: &Options) -> Result<()> {
     ensure!(Path::new(SIMPLE).exists(), "{SIMPLE} is missing; install the package fai-doc");
     let dir = options.dir.clone().unwrap_or_else(|| root.join("target/peers/fai-tree"));
-    let (ours, theirs) = (dir.join("ours"), dir.join("theirs"));
-    if !options.compare_only {
-        let our_time = build_ours(root, &dir)?;
-        let their_time = build_theirs(&dir)?;
-        let ratio = their_time.as_secs_f64() / our_time.as_secs_f64();
-        println!("hostwright {our_time:.1?}, FAI {their_time:.1?}: {ratio:.2} times as fast");
+    let program = options.program.clone().unwrap_or_else(|| root.join("target/debug/hostwright"));
+    let known: Vec<&str> = CASES.iter().map(|case| case.name).collect();
+    for name in &options.cases {
+        ensure!(known.contains(&name.as_str()), "no case '{name}'; there are {}", known.join(", "));
     }
-    let by_nature = |path: &str| BY_NATURE.iter().any(|(name, _)| covers(name, path));
-    let mut found = package_differences(&ours, &theirs)?;
-    found.extend(shadow_differences(&ours, &theirs)?);
-    found.extend(tree::differences(&ours, &theirs, &by_nature)?);
-    println!("{} paths compared, {} left out by nature:", tree::count(&ours)?, BY_NATURE.len());
+    let is_wanted =
+        |case: &&Case| options.cases.is_empty() || options.cases.iter().any(|n| n == case.name);
+    let mut failed = Vec::new();
+    for case in CASES.iter().filter(is_wanted) {
+        println!("--- {}: {}", case.name, case.classes);
+        let bench = Bench { case, program: &program, dir: dir.join(case.name), shared: &dir };
+        let found = bench.compare(options.compare_only)?;
+        match found.is_empty() {
+            true => println!("{}: equal", case.name),
+            false => {
+                println!("{}: {} differences:\n  {}", case.name, found.len(), found.join("\n  "));
+                failed.push(case.name);
+            }
+        }
+        if options.dir.is_none() {
+            fs::remove_dir_all(&bench.dir)?;
+        }
+    }
+    println!("left out by nature:");
     for (path, why) in BY_NATURE {
         println!("  {path}: {why}");
     }
-    if options.dir.is_none() {
-        fs::remove_dir_all(&dir)?;
+    ensure!(failed.is_empty(), "fai-tree: {} differ", failed.join(", "));
+    println!("fai-tree: all are equal");
+    Ok(())
+}
+
+/// A case and its place.
+struct Bench<'a> {
+    case: &'a Case,
+    program: &'a Path,
+    dir: PathBuf,
+    shared: &'a Path,
+}
+
+impl Bench<'_> {
+    fn compare(&self, as_it_is: bool) -> Result<Vec<String>> {
+        if !as_it_is {
+            if self.dir.exists() {
+                fs::remove_dir_all(&self.dir)?;
+            }
+            fs::create_dir_all(&self.dir)?;
+            self.make_space()?;
+            let (ours, theirs) = (self.build_ours()?, self.build_theirs()?);
+            let ratio = theirs.as_secs_f64() / ours.as_secs_f64();
+            println!("hostwright {ours:.1?}, FAI {theirs:.1?}: {ratio:.2} times as fast");
+        }
+        let (ours, theirs) = (self.dir.join("ours"), self.dir.join("theirs"));
+        if !self.case.is_disk {
+            return compare_trees(&ours, &theirs, &[]);
+        }
+        let (our_disk, their_disk) = (self.dir.join("ours.raw"), self.dir.join("theirs.raw"));
+        let mut found = disk::differences(&our_disk, &their_disk)?;
+        let left = MountedDisk::mount(&our_disk, &ours)?;
+        let right = MountedDisk::mount(&their_disk, &theirs)?;
+        let names = disk::names(&left, &right);
+        found.extend(compare_trees(&ours, &theirs, &names)?);
+        Ok(found)
     }
-    if found.is_empty() {
-        println!("fai-tree: the trees are equal");
-        return Ok(());
+
+    fn space(&self) -> PathBuf {
+        self.dir.join("space")
     }
-    bail!("{} differences:\n  {}", found.len(), found.join("\n  "))
+
+    /// A copy of the example, because scripts write where it is into what they make.
+    fn make_space(&self) -> Result<()> {
+        let space = self.space();
+        run_tool(Command::new("cp").args(["-a", SIMPLE]).arg(&space))?;
+        fs::write(space.join("disk_config/PEER_GPT"), PEER_GPT)?;
+        if !self.case.debootstraps {
+            let base = self.base_file()?;
+            fs::create_dir_all(space.join("basefiles"))?;
+            fs::hard_link(base, space.join("basefiles/FAIBASE.tar.zst"))?;
+        }
+        Ok(())
+    }
+
+    /// One base system for all cases that do not make their own.
+    fn base_file(&self) -> Result<PathBuf> {
+        let (file, root) = (self.shared.join("base.tar.zst"), self.shared.join("base"));
+        if file.exists() {
+            return Ok(file);
+        }
+        if root.exists() {
+            fs::remove_dir_all(&root)?;
+        }
+        run_tool(Command::new("debootstrap").arg(SUITE).arg(&root).stdout(Stdio::null()))?;
+        let new = self.shared.join("new.tar.zst");
+        let mut tar = Command::new("tar");
+        tar.args(["--create", "--zstd", "--numeric-owner", "--xattrs", "--file"]).arg(&new);
+        run_tool(tar.arg("--directory").arg(&root).arg("."))?;
+        fs::rename(&new, &file)?;
+        fs::remove_dir_all(&root)?;
+        Ok(file)
+    }
+
+    fn build_ours(&self) -> Result<Duration> {
+        let started = Instant::now();
+        let mut build = Command::new(self.program);
+        build.args(["build", "--hostname", "demohost", "--only-classes", self.case.classes]);
+        build.arg("--space").arg(self.space()).arg("--work-dir").arg(self.dir.join("work"));
+        match self.case.is_disk {
+            true => build.args(["--size", DISK_SIZE, "-o"]).arg(self.dir.join("ours.raw")),
+            false => build.arg("--dir").arg(self.dir.join("ours")),
+        };
+        run_tool(&mut build)?;
+        Ok(started.elapsed())
+    }
+
+    /// FAI has its sources.list from its configuration, where we derive it from the space: it is
+    /// given the one that we made.
+    fn build_theirs(&self) -> Result<Duration> {
+        let (config, theirs) = (self.dir.join("fai"), self.dir.join("theirs"));
+        fs::create_dir_all(config.join("apt"))?;
+        fs::create_dir_all(&theirs)?;
+        let source = format!("file://{}", self.space().display());
+        fs::write(config.join("fai.conf"), format!("FAI_CONFIG_SRC={source}\nLOGUSER=\n"))?;
+        let nfsroot = "FAI_DEBOOTSTRAP_OPTS=\"\"\nNFSROOT=/nonexistent\n";
+        fs::write(config.join("nfsroot.conf"), nfsroot)?;
+        self.copy_sources(&config.join("apt/sources.list"))?;
+        let started = Instant::now();
+        let log = fs::File::create(self.dir.join("fai.log"))?;
+        let program = if self.case.is_disk { "fai-diskimage" } else { "fai" };
+        let mut fai = Command::new(program);
+        fai.arg("-v").arg("-C").arg(&config);
+        fai.args(["-s", &source, "-c", self.case.classes, "-u", "demohost"]);
+        match self.case.is_disk {
+            true => fai.args(["-S", DISK_SIZE]).arg(self.dir.join("theirs.raw")),
+            false => fai.arg("dirinstall").arg(&theirs),
+        };
+        let status = fai.stdout(log.try_clone()?).stderr(log).status();
+        let status =
+            status.with_context(|| format!("cannot run {program}; see packaging/setup"))?;
+        // FAI ends with 1 for any warning of its run; what counts is what it made.
+        println!("{program}: {status}, see {}", self.dir.join("fai.log").display());
+        Ok(started.elapsed())
+    }
+
+    fn copy_sources(&self, to: &Path) -> Result<()> {
+        const SOURCES: &str = "etc/apt/sources.list";
+        let ours = self.dir.join("ours");
+        let mounted = match self.case.is_disk {
+            true => Some(MountedDisk::mount(&self.dir.join("ours.raw"), &ours)?),
+            false => None,
+        };
+        fs::copy(ours.join(SOURCES), to).context("ours has no sources.list")?;
+        drop(mounted);
+        Ok(())
+    }
+}
+
+/// Runs a program that must succeed.
+fn run_tool(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
+    ensure!(status.success(), "{command:?}: {status}");
+    Ok(())
+}
+
+fn compare_trees(
+    ours: &Path,
+    theirs: &Path,
+    names: &[(String, String, &'static str)],
+) -> Result<Vec<String>> {
+    let differs_by_nature = |path: &str| BY_NATURE.iter().any(|(name, _)| covers(name, path));
+    let mut found = package_differences(ours, theirs)?;
+    found.extend(shadow_differences(ours, theirs)?);
+    let allowance = Allowance { differs_by_nature: &differs_by_nature, names };
+    found.extend(tree::differences(ours, theirs, &allowance)?);
+    println!("{} paths compared", tree::count(ours)?);
+    Ok(found)
 }
 
 fn covers(name: &str, path: &str) -> bool {
@@ -101,52 +316,6 @@ fn covers(name: &str, path: &str) -> bool {
         true => path.starts_with(name),
         false => path == name,
     }
-}
-
-fn build_ours(root: &Path, dir: &Path) -> Result<Duration> {
-    let ours = dir.join("ours");
-    if dir.exists() {
-        fs::remove_dir_all(dir)?;
-    }
-    fs::create_dir_all(dir)?;
-    let started = Instant::now();
-    let status = Command::new(root.join("target/debug/hostwright"))
-        .args(["build", "--space", SIMPLE, "--hostname", "demohost", "--only-classes", CLASSES])
-        .arg("--dir")
-        .arg(&ours)
-        .status()
-        .context("cannot run target/debug/hostwright; build it first")?;
-    ensure!(status.success(), "hostwright build: {status}");
-    Ok(started.elapsed())
-}
-
-/// FAI has its sources.list from its configuration, where we derive it from the space: it is given
-/// the one that we made.
-fn build_theirs(dir: &Path) -> Result<Duration> {
-    let (config, theirs, space) = (dir.join("fai"), dir.join("theirs"), dir.join("space"));
-    fs::create_dir_all(config.join("apt"))?;
-    fs::create_dir_all(&theirs)?;
-    ensure!(Command::new("cp").args(["-a", SIMPLE]).arg(&space).status()?.success(), "cp failed");
-    let source = format!("file://{}", space.display());
-    fs::write(config.join("fai.conf"), format!("FAI_CONFIG_SRC={source}\nLOGUSER=\n"))?;
-    fs::write(config.join("nfsroot.conf"), "FAI_DEBOOTSTRAP_OPTS=\"\"\nNFSROOT=/nonexistent\n")?;
-    let sources = dir.join("ours/etc/apt/sources.list");
-    fs::copy(&sources, config.join("apt/sources.list")).context("ours has no sources.list")?;
-    let started = Instant::now();
-    let log = fs::File::create(dir.join("fai.log"))?;
-    let status = Command::new("fai")
-        .arg("-v")
-        .arg("-C")
-        .arg(&config)
-        .args(["-s", &source, "-c", CLASSES, "-u", "demohost", "dirinstall"])
-        .arg(&theirs)
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        .status()
-        .context("cannot run fai; install the package fai-client")?;
-    // FAI ends with 1 for any warning of its run; what counts is the tree.
-    println!("fai dirinstall: {status}, see {}", dir.join("fai.log").display());
-    Ok(started.elapsed())
 }
 
 fn package_differences(ours: &Path, theirs: &Path) -> Result<Vec<String>> {

@@ -16,12 +16,17 @@ struct Inode {
     link: Option<PathBuf>,
 }
 
-/// Every difference, a line each, but for paths of which `differs_by_nature` is true.
-pub fn differences(
-    ours: &Path,
-    theirs: &Path,
-    differs_by_nature: &dyn Fn(&str) -> bool,
-) -> Result<Vec<String>> {
+/// What is known to differ between the trees, and may.
+pub struct Allowance<'a> {
+    /// True for paths that are not compared.
+    pub differs_by_nature: &'a dyn Fn(&str) -> bool,
+    /// Names that each build makes anew, ours and theirs, and the word that stands for both.
+    pub names: &'a [(String, String, &'static str)],
+}
+
+/// Every difference that is not allowed, a line each.
+pub fn differences(ours: &Path, theirs: &Path, allowance: &Allowance<'_>) -> Result<Vec<String>> {
+    let differs_by_nature = allowance.differs_by_nature;
     let (left, right) = (inodes(ours)?, inodes(theirs)?);
     let mut found = Vec::new();
     for (path, inode) in &left {
@@ -33,7 +38,9 @@ pub fn differences(
             Some(other) if other != inode => {
                 found.push(format!("inode:       {path}: {} and {}", show(inode), show(other)));
             }
-            Some(_) if inode.kind == "file" && !same_content(ours, theirs, path)? => {
+            Some(_)
+                if inode.kind == "file" && !same_content(ours, theirs, path, allowance.names)? =>
+            {
                 found.push(format!("content:     {path}"));
             }
             Some(_) => {}
@@ -88,6 +95,46 @@ fn inode(path: &Path, meta: &Metadata) -> Inode {
     Inode { kind, mode: meta.mode() & 0o7777, uid: meta.uid(), gid: meta.gid(), link }
 }
 
-fn same_content(ours: &Path, theirs: &Path, path: &str) -> Result<bool> {
-    Ok(fs::read(ours.join(path))? == fs::read(theirs.join(path))?)
+/// Files above this size hold no names that are worth comparing without.
+const TEXT_BYTES_MAX: u64 = 1 << 20;
+
+fn same_content(
+    ours: &Path,
+    theirs: &Path,
+    path: &str,
+    names: &[(String, String, &'static str)],
+) -> Result<bool> {
+    let (left, right) = (ours.join(path), theirs.join(path));
+    let (left, right) = (fs::read(left)?, fs::read(right)?);
+    if left == right || left.len() as u64 > TEXT_BYTES_MAX {
+        return Ok(left == right);
+    }
+    let (Ok(mut left), Ok(mut right)) = (String::from_utf8(left), String::from_utf8(right)) else {
+        return Ok(false);
+    };
+    for (ours, theirs, word) in names {
+        left = left.replace(ours, word);
+        right = right.replace(theirs, word);
+    }
+    Ok(left == right)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_each_build_makes_are_no_difference() {
+        let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(ours.path().join("fstab"), "UUID=1-2 / ext4").unwrap();
+        fs::write(theirs.path().join("fstab"), "UUID=3-4 / ext4").unwrap();
+        let never = |_: &str| false;
+        let names = [("1-2".to_owned(), "3-4".to_owned(), "ROOT")];
+        let found = |names: &[(String, String, &'static str)]| {
+            let allowance = Allowance { differs_by_nature: &never, names };
+            differences(ours.path(), theirs.path(), &allowance).unwrap()
+        };
+        assert_eq!(found(&[]), ["content:     fstab"]);
+        assert_eq!(found(&names), Vec::<String>::new());
+    }
 }

@@ -7,8 +7,10 @@ use crate::render::json;
 use hostwright_engine::disk_file::DiskFile;
 use hostwright_host::real::RealHost;
 use hostwright_host::unnamed_file::UnnamedFile;
+use hostwright_host::{Command, Host as _, Tool};
 use hostwright_media::disk_image::{self, DiskImageFormat};
 use hostwright_model::size::ByteSize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A disk image to make.
@@ -31,6 +33,7 @@ impl DiskImage<'_> {
         disk_image::demand_tool(host, self.format)?;
         let disk = DiskFile::create(dir, self.size.0)?;
         run.disk = Some(disk.disk_name().to_owned());
+        ignore_groups(host, &mut run.vars);
         let target = run.target.display().to_string();
         let built = match view.watch(run) {
             Ok(built) => built,
@@ -83,5 +86,15 @@ impl DiskImage<'_> {
             return json::print_line(&made);
         }
         println!("{path}: a disk of {}, classes {classes}", self.size.rounded());
+    }
+}
+
+/// Tells FAI's setup-storage, which hooks may call, to leave this machine's volume groups alone.
+fn ignore_groups(host: &mut RealHost, vars: &mut BTreeMap<String, String>) {
+    let list = Command::new(Tool::Vgs).args(["--noheadings", "--options", "vg_name"]);
+    // Without LVM there are none.
+    if let Ok(output) = host.run(&list, &mut |_, _| {}) {
+        let names: Vec<&str> = output.stdout.split_whitespace().collect();
+        vars.entry("SS_IGNORE_VG".to_owned()).or_insert(names.join(" "));
     }
 }

@@ -1,4 +1,5 @@
-//! Whether the running kernel can do what a layout asks for: asked before anything is written.
+//! Whether the running kernel can do what a layout asks for, beside what the machine has already:
+//! asked before anything is written.
 
 use crate::fault::ActionError;
 use crate::work::Work;
@@ -20,7 +21,30 @@ pub(super) fn demand_support(
         let what = format!("volume group {} ({})", group.name, group.why);
         return Err(lacks("device mapper", &what));
     }
+    if !work.inputs.target.is_own_machine() {
+        spare_groups(work, layout)?;
+    }
     Ok(())
+}
+
+/// Groups of the machine that builds have nothing to do with the image, and LVM cannot tell two of
+/// one name apart.
+fn spare_groups(work: &mut Work<'_>, layout: &StorageLayout) -> Result<(), ActionError> {
+    if layout.volume_groups.is_empty() {
+        return Ok(());
+    }
+    let list = Command::new(Tool::Vgs).args(["--noheadings", "--options", "vg_name"]);
+    let known = work.tool(list)?.stdout;
+    let is_known = |name: &str| known.split_whitespace().any(|known| known == name);
+    match layout.volume_groups.iter().find(|group| is_known(&group.name)) {
+        None => Ok(()),
+        Some(group) => Err(ActionError::new(
+            FaultKind::Environment,
+            "group-exists",
+            format!("this machine has a volume group {} of its own ({})", group.name, group.why),
+            "nothing was written; build on another machine, or name the group differently",
+        )),
+    }
 }
 
 fn demand_file_system(work: &mut Work<'_>, volume: &Volume) -> Result<(), ActionError> {

@@ -14,6 +14,7 @@ use crate::probe::Probe;
 use crate::{
     Command, DeviceIds, Host, HostError, MountRequest, OnLine, Output, ShellReply, ShellRequest,
 };
+use hostwright_model::existing::ExistingStorage;
 use hostwright_model::facts::Facts;
 use hostwright_model::image::TreeSource;
 use session::Session;
@@ -135,6 +136,8 @@ impl Host for RealHost {
         let mut facts = probe.facts(&mut |command| self.run(command, &mut |_, _| {}))?;
         if let Some(names) = &self.options.only_disks {
             facts.disks = probe.disks_named(names);
+            // Arrays and groups of this machine are none of the run's business.
+            facts.storage = ExistingStorage::default();
         }
         Ok(facts)
     }
