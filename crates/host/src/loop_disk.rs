@@ -68,10 +68,13 @@ impl LoopDisk {
         let Self { node, name } = self;
         let path = format!("/dev/{name}");
         node.sync_all().map_err(failed("write", &path))?;
+        // Somebody else may attach a file of theirs as soon as ours is gone.
+        let attached = || fs::read(format!("/sys/block/{name}/loop/backing_file")).ok();
+        let ours = attached();
         drop(node);
-        let is_attached = || fs::exists(format!("/sys/block/{name}/loop")).unwrap_or(false);
         for _ in 0..DETACH_ATTEMPTS {
-            if !is_attached() {
+            let now = attached();
+            if now.is_none() || now != ours {
                 return Ok(());
             }
             sleep(DETACH_PAUSE);
@@ -169,7 +172,6 @@ mod tests {
         assert_eq!(size.trim(), "2048");
         disk.node.write_all_at(b"hello", 4096).unwrap();
         disk.detach().unwrap();
-        assert!(!fs::exists(format!("/sys/block/{name}/loop")).unwrap());
         let mut read = [0; 5];
         file.read_exact_at(&mut read, 4096).unwrap();
         assert_eq!(&read, b"hello");

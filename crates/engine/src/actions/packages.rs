@@ -2,7 +2,7 @@
 //! ends settled.
 
 use super::apt::{self, apt_get, in_target};
-use super::{Done, mounts};
+use super::{Done, boot_guard, mounts};
 use crate::fault::ActionError;
 use crate::work::Work;
 use hostwright_host::Tool;
@@ -33,6 +33,7 @@ pub(super) fn update_base(work: &mut Work<'_>) -> Result<Done, ActionError> {
     if work.inputs.target != TargetProfile::RunningSystem {
         forbid_services(work)?;
     }
+    boot_guard::forbid_boot_loaders(work)?;
     // Without the mode, an index that cannot be fetched is only a warning.
     let update = apt_get(work).args(["-o", "APT::Update::Error-Mode=any", "update"]);
     work.tool(update)?;
