@@ -8,6 +8,7 @@
 mod agent;
 mod ci;
 mod clippy_config;
+mod fuzz;
 mod generate;
 mod peers;
 mod tidy;
@@ -44,6 +45,8 @@ enum Verb {
     /// The same work by Hostwright and by a peer, side by side.
     #[command(subcommand)]
     Peers(Peer),
+    /// Feed the parsers what nobody would write, until one breaks.
+    Fuzz(fuzz::Options),
     /// Everything that must hold before a change lands, in the order of its cost.
     Ci {
         /// Leave the lab's machines out.
@@ -83,6 +86,7 @@ fn run(verb: Verb, root: &Path) -> Result<()> {
         }
         Verb::Peers(Peer::FaiTree(options)) => peers::fai_tree::run(root, &options),
         Verb::Peers(Peer::FaiTools(options)) => peers::fai_tools::run(root, &options),
+        Verb::Fuzz(options) => fuzz::run(root, &options),
         Verb::Ci { no_lab } => ci::run(root, no_lab),
     }
 }

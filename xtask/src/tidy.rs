@@ -16,7 +16,7 @@ const EMPTY_WORDS: &[&str] = &["manager", "util", "utils", "helper", "helpers", 
 /// Fails with everything that is untidy.
 pub fn check(root: &Path) -> Result<()> {
     let mut files = Vec::new();
-    for top in ["crates", "xtask"] {
+    for top in ["crates", "fuzz", "xtask"] {
         rust_files(&root.join(top), &mut files)?;
     }
     files.sort();

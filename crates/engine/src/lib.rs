@@ -26,6 +26,7 @@ pub mod disk_file;
 mod drift;
 mod environment;
 mod fault;
+pub mod fuzzing;
 mod images;
 mod interpreter;
 mod journal;

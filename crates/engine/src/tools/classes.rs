@@ -3,10 +3,11 @@
 use super::options::Options;
 use super::session::{usage, words};
 use super::{Session, ToolError, check_status};
+use crate::observe::printed_classes;
 use crate::shell;
 use hostwright_host::command::quote;
 use hostwright_host::{ShellReply, ShellRequest, metadata};
-use hostwright_model::class::{ClassList, ClassName};
+use hostwright_model::class::ClassName;
 use hostwright_model::event::Stream;
 
 pub(super) const USAGE: &str = "[-dhTv] [-t LOGDIR] DIRECTORY CLASSFILE";
@@ -31,7 +32,7 @@ pub(super) fn run(args: &[String], session: &mut Session<'_>) -> Result<i32, Too
     if session.host.read(&file)?.is_some_and(|content| !content.is_empty()) {
         session.host.rename(&file, &format!("{file}.bak"))?;
     }
-    let mut definer = Definer { dir, session, classes: ClassList::default(), twice: Vec::new() };
+    let mut definer = Definer { dir, session, classes: Vec::new(), twice: Vec::new() };
     let all_well = definer.define(options.has('d'))?;
     let (classes, twice) = (definer.classes, definer.twice);
     let text: String = classes.iter().map(|class| format!("{class}\n")).collect();
@@ -48,7 +49,7 @@ pub(super) fn run(args: &[String], session: &mut Session<'_>) -> Result<i32, Too
 struct Definer<'a, 's> {
     dir: String,
     session: &'a mut Session<'s>,
-    classes: ClassList,
+    classes: Vec<ClassName>,
     twice: Vec<String>,
 }
 
@@ -77,19 +78,38 @@ impl Definer<'_, '_> {
     fn add(&mut self, names: &str) {
         for word in words(names) {
             match word.parse::<ClassName>() {
-                Ok(class) => {
-                    if !self.classes.push(class) {
-                        self.twice.push(word);
+                Ok(class) if self.classes.contains(&class) => {
+                    let what = format!("fai-class: {word} is defined again and counts twice");
+                    if self.session.has_quirk("class-twice", &what) {
+                        self.classes.push(class);
                     }
+                    self.twice.push(word);
                 }
+                Ok(class) => self.classes.push(class),
                 Err(error) => self.session.warn(&format!("fai-class: {error}")),
             }
         }
     }
 
-    /// Adds the classes of all lines but comments.
+    /// Adds the classes of a text, without comments. To FAI only a whole line can be one.
     fn add_lines(&mut self, text: &str) {
-        text.lines().filter(|line| !line.starts_with('#')).for_each(|line| self.add(line));
+        let what = "fai-class: a comment behind a class is no comment";
+        let is_trailing = |line: &str| line.find('#').is_some_and(|at| at > 0);
+        if text.lines().any(is_trailing) && self.session.has_quirk("class-trailing-comment", what) {
+            text.lines().filter(|line| !line.starts_with('#')).for_each(|line| self.add(line));
+            return;
+        }
+        self.add(&printed_classes(text).join(" "));
+    }
+
+    /// The output of a script; with FAI's mistakes on one line, where a comment takes the rest along
+    /// or becomes classes itself.
+    fn joined_if_wanted(&mut self, output: String) -> String {
+        let what = "fai-class: output with a comment is joined to one line";
+        if !output.contains('#') || !self.session.has_quirk("joined-comments", what) {
+            return output;
+        }
+        words(&output).join(" ")
     }
 
     /// Names of the files that are for defining classes, in order.
@@ -138,7 +158,8 @@ impl Definer<'_, '_> {
         } else {
             let request = ShellRequest::Execute { path, args: Vec::new(), dir };
             let reply = self.ask(&request, Stdout::Collected)?;
-            self.add_lines(&reply.stdout);
+            let output = self.joined_if_wanted(reply.stdout.clone());
+            self.add_lines(&output);
             self.raise_errors()?;
             reply
         };

@@ -30,14 +30,15 @@ pub(super) fn run(_args: &[String], session: &mut Session<'_>) -> Result<i32, To
     Ok(0)
 }
 
-fn whole_disks(table: &str) -> Vec<String> {
+/// Names of the whole disks in the text of /proc/partitions.
+pub(super) fn whole_disks(table: &str) -> Vec<String> {
     let pattern = Regex::new(DISKS).expect("invariant: a valid pattern");
     let names = table.lines().filter_map(|line| words(line).into_iter().nth(3));
     names.filter(|name| pattern.is_match(name).unwrap_or(false)).collect()
 }
 
 /// True if `device` is `disk` or a partition of it.
-fn is_part_of(device: &str, disk: &str) -> bool {
+pub(super) fn is_part_of(device: &str, disk: &str) -> bool {
     let Some(rest) = device.strip_prefix(disk) else { return false };
     let number = rest.strip_prefix('p').unwrap_or(rest);
     rest.is_empty() || (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))

@@ -47,7 +47,7 @@ fn all(
 
 /// Whether `question` holds: a class, an expression (as FAI 6.4 and later take it), or a regular
 /// expression over whole class names (as FAI up to 6.3 took it).
-fn holds(question: &str, classes: &[String]) -> Result<bool, String> {
+pub(crate) fn holds(question: &str, classes: &[String]) -> Result<bool, String> {
     let is_defined = |name: &str| classes.iter().any(|class| class == name);
     if is_defined(question) {
         return Ok(true);

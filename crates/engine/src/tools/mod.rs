@@ -10,16 +10,18 @@ mod ainsl;
 mod check_status;
 mod classes;
 mod debconf;
+pub(crate) mod deps;
+mod device2grub;
 mod disk_info;
 mod divert;
-mod fcopy;
+pub(crate) mod fcopy;
 mod ftar;
-mod ifclass;
+pub(crate) mod ifclass;
 mod install_packages;
 mod link;
-mod mount2dir;
+pub(crate) mod mount2dir;
 mod options;
-mod perl_regex;
+pub(crate) mod perl_regex;
 mod scripts;
 mod sed;
 mod session;
@@ -99,11 +101,13 @@ const fn tool(name: &'static str, usage: &'static str, usage_status: i32, run: R
 
 /// Every program. Where FAI ends with 0 after an unknown option, these end with 2: a mistyped
 /// option must not look like a job done.
-const TOOLS: [Tool; 16] = [
+const TOOLS: [Tool; 18] = [
     tool("ainsl", ainsl::USAGE, 3, ainsl::run),
     tool("check_status", check_status::USAGE, 2, check_status::run),
+    tool("device2grub", device2grub::USAGE, 2, device2grub::run),
     tool("fai-class", classes::USAGE, 1, classes::run),
     tool("fai-debconf", debconf::USAGE, 1, debconf::run),
+    tool("fai-deps", deps::USAGE, 1, deps::run),
     tool("fai-disk-info", disk_info::USAGE, 2, disk_info::run),
     tool("fai-divert", divert::USAGE, 2, divert::run),
     tool("fai-do-scripts", scripts::USAGE, 1, scripts::run),

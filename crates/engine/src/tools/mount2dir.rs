@@ -55,7 +55,7 @@ pub(super) fn run(args: &[String], session: &mut Session<'_>) -> Result<i32, Too
 
 /// A line of an fstab.
 #[derive(Debug, PartialEq, Eq)]
-struct Entry {
+pub(crate) struct Entry {
     source: String,
     at: String,
     kind: String,
@@ -63,7 +63,7 @@ struct Entry {
 }
 
 /// The lines about file systems on disks, in order.
-fn entries(text: &str) -> Vec<Entry> {
+pub(crate) fn entries(text: &str) -> Vec<Entry> {
     let entry = |line: &str| {
         let fields = words(line);
         let [source, at, kind, options, ..] = &fields[..] else { return None };

@@ -2,6 +2,7 @@
 
 use super::ToolError;
 use super::install_packages::PackageLists;
+use crate::environment::FAI_BUGS;
 use hostwright_host::{Command, Host, HostError, Output, Tool};
 use hostwright_model::event::Stream;
 use std::collections::BTreeMap;
@@ -82,6 +83,16 @@ impl Session<'_> {
     /// Writes a line to standard error.
     pub(super) fn warn(&mut self, line: &str) {
         let _ = writeln!(self.err, "{line}").and_then(|()| self.err.flush());
+    }
+
+    /// True if this run is to do as FAI does where its documentation says otherwise. Then it is
+    /// told, with the `id` that `docs/reference/fai-tools.md` has the quirk under.
+    pub(super) fn has_quirk(&mut self, id: &str, what: &str) -> bool {
+        let wanted = self.env.is_on(FAI_BUGS);
+        if wanted {
+            self.warn(&format!("warning[{id}]: {what}"));
+        }
+        wanted
     }
 
     /// `path` as an absolute path.

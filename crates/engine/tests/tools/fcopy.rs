@@ -147,7 +147,23 @@ const CASES: &[Case] = &[
     case("-r", "-r /etc", TREE).sorted(),
     case("-r with slash", "-riM /etc/", TREE).sorted(),
     case("-r two", "-r etc/b usr", TREE).sorted(),
-    case("-r leaf itself", "-r /etc/a", TREE),
+    Case {
+        env: &[
+            ("FAI", "@/space"),
+            ("FAI_ROOT", "@/target"),
+            ("classes", "DEMO"),
+            ("HOSTWRIGHT_FAI_BUGS", "1"),
+        ],
+        ..case("-r leaf itself, as FAI", "-r /etc/a", TREE)
+    },
+    Case {
+        expect: Differs {
+            because: "FAI copies nothing if the source itself has no directories",
+            status: 0,
+            files: &[("target/etc/a", "a\n")],
+        },
+        ..case("-r leaf itself", "-r /etc/a", TREE)
+    },
     case("-r missing", "-r /none", TREE),
     case("-r -I", "-r -I a,b /etc", TREE).sorted(),
     case("file-modes of class", "/etc/m", MODES),

@@ -11,3 +11,8 @@ mod serve;
 mod transfer;
 
 pub use serve::{TftpError, TftpServer};
+
+/// True if `datagram` is a packet that a client may send.
+pub fn is_client_packet(datagram: &[u8]) -> bool {
+    packet::ClientPacket::parse(datagram).is_some()
+}

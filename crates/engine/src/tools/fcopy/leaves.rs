@@ -1,7 +1,7 @@
 //! `fcopy -r`: which directories below a source hold variants.
 //!
-//! FAI's rule: a directory is one if it has entries and none of them is a directory, except that
-//! the source itself never is one.
+//! A directory is one if it has entries and none of them is a directory. To FAI the source itself
+//! never is one, whatever is in it.
 
 use super::settings::{Settings, plain_name};
 use crate::tools::{Session, ToolError};
@@ -18,7 +18,7 @@ pub(super) fn find(
         let name = plain_name(source);
         let top = format!("{}/{name}", settings.source_root);
         match metadata::stat(&top)? {
-            Some(meta) if meta.is_dir() => visit(settings, session, name, false, &mut leaves)?,
+            Some(meta) if meta.is_dir() => visit(settings, session, name, true, &mut leaves)?,
             // Reported like any source that is not a directory.
             Some(_) => leaves.push(name.to_owned()),
             None => session.warn(&format!("fcopy: there is nothing at {top}")),
@@ -33,7 +33,7 @@ fn visit(
     settings: &Settings,
     session: &mut Session<'_>,
     name: &str,
-    may_be_leaf: bool,
+    is_source: bool,
     leaves: &mut Vec<String>,
 ) -> Result<(), ToolError> {
     let (mut has_entries, mut has_dirs) = (false, false);
@@ -48,10 +48,14 @@ fn visit(
         let is_link = metadata::stat_link(&path)?.is_some_and(|m| m.kind == FileKind::Symlink);
         has_dirs |= is_dir && !(is_link && settings.copy_links);
         if is_dir && !is_link {
-            visit(settings, session, &child, true, leaves)?;
+            visit(settings, session, &child, false, leaves)?;
         }
     }
-    if may_be_leaf && has_entries && !has_dirs {
+    if !has_entries || has_dirs {
+        return Ok(());
+    }
+    let what = format!("fcopy -r {name}: the source itself is not copied");
+    if !is_source || !session.has_quirk("fcopy-leaf-source", &what) {
         leaves.push(name.to_owned());
     }
     Ok(())

@@ -5,15 +5,15 @@
 //! `file-modes`, and a mark `_substitute`.
 
 mod leaves;
-mod modes;
+pub(crate) mod modes;
 mod place;
 mod settings;
-mod substitute;
+pub(crate) mod substitute;
 
 use super::{Session, ToolError};
 use hostwright_host::metadata;
 use place::Copier;
-use settings::Settings;
+pub(crate) use settings::Settings;
 
 pub(super) const USAGE: &str = "[-BdDhHilMnrSUv] [-b DIR] [-c CLASS,…] [-C FILE] [-F FILE] \
      [-I DIR,…] [-L FILE] [-m USER,GROUP,MODE] [-s DIR] [-t DIR] SOURCE…";

@@ -9,7 +9,7 @@ use hostwright_host::metadata::FileStat;
 
 /// Owner and group as names or numbers, and a mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Modes {
+pub(crate) struct Modes {
     user: String,
     group: String,
     mode: u32,
@@ -52,7 +52,7 @@ pub(super) struct Owned {
 }
 
 /// What the table `text` says about `class`; `None` if it says nothing that makes sense.
-pub(super) fn from_table(text: &str, class: &str) -> Option<Modes> {
+pub(crate) fn from_table(text: &str, class: &str) -> Option<Modes> {
     let mut default = None;
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let words: Vec<&str> = line.split_whitespace().collect();

@@ -10,7 +10,7 @@ const IGNORED: [&str; 5] = ["CVS", ".svn", ".arch-ids", "{arch}", ".git"];
 
 /// What becomes of a file that is replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Backup {
+pub(crate) enum Backup {
     /// Nothing.
     None,
     /// It stays beside the new one as `FILE.pre_fcopy`.
@@ -21,7 +21,7 @@ pub(super) enum Backup {
 
 /// A call of `fcopy`.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
+pub(crate) struct Settings {
     /// Directory of the sources, absolute.
     pub(super) source_root: String,
     /// Root of the target, absolute.
@@ -49,7 +49,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn parse(args: &[String], session: &mut Session<'_>) -> Result<Self, ToolError> {
+    pub(crate) fn parse(args: &[String], session: &mut Session<'_>) -> Result<Self, ToolError> {
         let options = Options::parse("Ms:t:rm:vidDc:C:F:lL:Bb:I:UnHS", args)?;
         let sources = sources(&options, session)?;
         let classes = classes(&options, session)?;

@@ -4,7 +4,7 @@ use crate::tools::Env;
 
 /// The text with values in it, and each variable that is not set with its line, from 1. In its
 /// place the text gets `${NAME}`.
-pub(super) fn substitute(text: &[u8], env: &Env) -> (Vec<u8>, Vec<(String, usize)>) {
+pub(crate) fn substitute(text: &[u8], env: &Env) -> (Vec<u8>, Vec<(String, usize)>) {
     let (mut done, mut unset) = (Vec::with_capacity(text.len()), Vec::new());
     let mut rest = text;
     while let Some(at) = rest.windows(2).position(|pair| pair == b"{%") {

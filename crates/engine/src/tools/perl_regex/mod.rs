@@ -64,7 +64,7 @@ fn as_characters(bytes: &[u8]) -> String {
 }
 
 /// A pattern that matches `text` and nothing else, Perl's `\Q`.
-pub(super) fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     let mut quoted = String::new();
     for c in text.chars() {
         if c.is_ascii() && !c.is_ascii_alphanumeric() && c != '_' {

@@ -2,7 +2,7 @@
 
 use super::bench::{Node, Outcome, Sample};
 use super::seed::Seed;
-use super::verdict::Reason;
+use super::verdict::{Reason, tree_differences};
 use super::{Contest, compare};
 
 const NAMES: &[&str] = &[
@@ -117,6 +117,33 @@ fn judge(_: &Sample, theirs: &Outcome, ours: &Outcome) -> Option<Reason> {
         return Some(Reason::CommentByLine);
     }
     None
+}
+
+/// Everything as FAI has it, its mistakes included.
+fn sample_with_bugs(seed: &mut Seed) -> Sample {
+    let mut sample = sample(seed);
+    sample.var("HOSTWRIGHT_FAI_BUGS", "1");
+    sample
+}
+
+fn judge_with_bugs(sample: &Sample, theirs: &Outcome, ours: &Outcome) -> Option<Reason> {
+    let reason = judge(sample, theirs, ours).filter(|reason| *reason == Reason::Chatter);
+    if reason.is_some() {
+        return reason;
+    }
+    let mut theirs = theirs.clone();
+    if let Some(list) = theirs.tree.get_mut("out") {
+        let names = list.content.lines().filter(|name| !name.starts_with('#'));
+        list.content = names.map(|name| format!("{name}\n")).collect();
+    }
+    let same = tree_differences(&theirs, ours).is_empty() && theirs.status == ours.status;
+    same.then_some(Reason::NoClassName)
+}
+
+#[test]
+fn root_random_classes_with_bugs() {
+    let (sample, judge) = (sample_with_bugs as _, judge_with_bugs as _);
+    compare(&Contest { tool: "fai-class", oracle: &["/usr/bin/fai-class"], sample, judge });
 }
 
 #[test]

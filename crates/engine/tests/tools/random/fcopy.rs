@@ -192,6 +192,9 @@ fn judge(sample: &Sample, theirs: &Outcome, ours: &Outcome) -> Option<Reason> {
     if has("-H") && without_modes(theirs) == without_modes(ours) {
         return Some(Reason::BehindLink);
     }
+    if has("-r") && ["etc/apt", "./etc/motd", "usr", "root/"].iter().any(|leaf| has(leaf)) {
+        return Some(Reason::LeafSource);
+    }
     if has("-n") || is_on("FCOPY_DRYRUN") {
         return Some(Reason::DryRun);
     }

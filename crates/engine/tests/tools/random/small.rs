@@ -85,6 +85,25 @@ fn status_sample(seed: &mut Seed) -> Sample {
     sample
 }
 
+fn deps_sample(seed: &mut Seed) -> Sample {
+    let names = ["A", "B", "C", "D", "E", "F", "G"];
+    let mut sample = Sample::default();
+    sample.var("LOGDIR", "@/log").var("FAI", "@/space").node("space/class", Node::Dir);
+    let list: Vec<&str> = seed.some(&names, 1, 6);
+    sample.file("log/FAI_CLASSES", format!("{}\n", list.join("\n")));
+    for name in seed.subset(&names, 50) {
+        let words = seed.some(&names, 0, 3);
+        let blank = seed.pick(&[" ", "\n", "\t", " # comment\n", ";x\n  "]);
+        let mode = seed.pick(&[0o644, 0o644, 0o644, 0o755]);
+        let text = format!("{}\n", words.join(blank)).into_bytes();
+        sample.node(format!("space/class/{name}.deps"), Node::File { text, mode, owner: 0 });
+    }
+    if seed.chance(10) {
+        sample.arg("-d");
+    }
+    sample
+}
+
 fn judge_sed(sample: &Sample, theirs: &Outcome, ours: &Outcome) -> Option<Reason> {
     if sample.args.iter().any(|arg| arg == "etc/f") {
         return Some(Reason::PathWithoutSlash);
@@ -119,4 +138,10 @@ fn root_random_check_status() {
     let (sample, judge) = (status_sample as fn(&mut Seed) -> Sample, judge_link as _);
     let oracle = &["/usr/lib/fai/check_status"];
     compare(&Contest { tool: "check_status", oracle, sample, judge });
+}
+
+#[test]
+fn root_random_deps() {
+    let (sample, judge) = (deps_sample as fn(&mut Seed) -> Sample, judge_link as _);
+    compare(&Contest { tool: "fai-deps", oracle: &["/usr/bin/fai-deps"], sample, judge });
 }

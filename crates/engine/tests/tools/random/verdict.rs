@@ -32,8 +32,12 @@ pub enum Reason {
     OrderOfNames,
     /// What `-D` prints is for people.
     DebugOutput,
+    /// A leaf given to `fcopy -r` is copied.
+    LeafSource,
     /// A class that is defined twice counts once.
     ClassTwice,
+    /// A word with a `#` cannot be a class.
+    NoClassName,
     /// Comments are taken line by line.
     CommentByLine,
     /// A script's interpreter is told from its first line, not by file(1).

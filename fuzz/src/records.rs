@@ -1,0 +1,33 @@
+//! Targets: what Hostwright itself wrote, and a broken disk may have changed.
+
+use crate::machine;
+use hostwright_engine::fuzzing;
+use hostwright_host::sim::{RootKind, SimHost};
+use hostwright_model::event::Event;
+use hostwright_model::facts::Facts;
+use hostwright_model::ids::Digest;
+use hostwright_model::plan::Plan;
+use hostwright_store::Manifest;
+
+/// A run's journal.
+pub(crate) fn journal(bytes: &[u8]) {
+    let mut host = SimHost::new(machine(), RootKind::Disk);
+    host.add_file("/journal", bytes, 0o600);
+    fuzzing::is_journal(&mut host, "/journal");
+}
+
+/// A manifest whose digest is right. What is read is written with the same meaning.
+pub(crate) fn manifest(bytes: &[u8]) {
+    let digest = |bytes: &[u8]| Digest(*blake3::hash(bytes).as_bytes());
+    let Ok(manifest) = Manifest::from_json(bytes, digest(bytes)) else { return };
+    let json = manifest.to_json();
+    let again = Manifest::from_json(&json, digest(&json)).expect("our own manifest can be read");
+    assert_eq!(again.to_json(), json);
+}
+
+/// Facts, plans and events as JSON.
+pub(crate) fn nouns_json(bytes: &[u8]) {
+    let _ = serde_json::from_slice::<Facts>(bytes);
+    let _ = serde_json::from_slice::<Plan>(bytes);
+    let _ = serde_json::from_slice::<Event>(bytes);
+}

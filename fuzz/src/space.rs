@@ -1,0 +1,79 @@
+//! Targets: the files of a config space.
+
+use crate::{machine, text};
+use hostwright_model::class::ClassList;
+use hostwright_plan::space::{PackageFile, VarFile};
+use hostwright_plan::storage::{StorageFacts, draw, examine};
+use hostwright_plan::{ConfigTree, TreeFile, check};
+
+/// A layout: parsed, checked, solved for a machine, drawn.
+pub(crate) fn disk_config(bytes: &[u8]) {
+    let facts = StorageFacts::from(&machine());
+    let examined = examine("disk_config/X", &text(bytes), Some("X"), &facts);
+    if let Some(layout) = examined.layout {
+        draw(&layout);
+    }
+}
+
+/// Sizes, in the place of a layout where they stand.
+pub(crate) fn disk_sizes(bytes: &[u8]) {
+    let sizes = text(bytes);
+    let mut layout = "disk_config disk1\nprimary / 1G- ext4 rw\n".to_owned();
+    for size in sizes.split('\n').take(8) {
+        layout.push_str(&format!("logical - {size} - -\n"));
+    }
+    disk_config(layout.as_bytes());
+}
+
+/// A file of package_config.
+pub(crate) fn package_config(bytes: &[u8]) {
+    PackageFile::parse("package_config/X", &text(bytes));
+}
+
+/// Words below a header.
+pub(crate) fn package_words(bytes: &[u8]) {
+    PackageFile::parse("package_config/X", &format!("PACKAGES install\n{}\n", text(bytes)));
+}
+
+/// The condition of a header, evaluated.
+pub(crate) fn condition(bytes: &[u8]) {
+    let condition = text(bytes).replace('\n', " ");
+    let header = format!("PACKAGES install {condition}\nx\n");
+    let classes: ClassList = "A,DEBIAN".parse().expect("invariant: two classes");
+    for block in PackageFile::parse("package_config/X", &header).0.blocks {
+        block.condition.holds(&classes);
+        block.condition.classes();
+    }
+}
+
+/// A `.var` file.
+pub(crate) fn var_file(bytes: &[u8]) {
+    VarFile::parse("class/X.var", &text(bytes));
+}
+
+/// Everything in `class/` that is read and not run.
+pub(crate) fn class_files(bytes: &[u8]) {
+    let mut tree = ConfigTree::default();
+    for name in ["class/host", "class/X.profile", "class/X.deps", "class/50-x", "class/60-x.sh"] {
+        tree.files.insert(name.to_owned(), TreeFile::file(text(bytes), true));
+    }
+    check(&tree);
+}
+
+/// A whole space: paths and contents in turn, between bytes of 0; a path that ends in `*` is
+/// executable.
+pub(crate) fn whole(bytes: &[u8]) {
+    let mut tree = ConfigTree::default();
+    let parts: Vec<&[u8]> = bytes.split(|byte| *byte == 0).take(40).collect();
+    for pair in parts.chunks(2) {
+        let path = text(pair[0]);
+        let content = pair.get(1).map_or(String::new(), |content| text(content));
+        let is_path = |path: &str| !path.split('/').any(|part| matches!(part, "" | "." | ".."));
+        let executable = path.ends_with('*');
+        let path = path.trim_end_matches('*').to_owned();
+        if is_path(&path) {
+            tree.files.insert(path, TreeFile::file(content, executable));
+        }
+    }
+    check(&tree);
+}
