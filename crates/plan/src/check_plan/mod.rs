@@ -4,6 +4,8 @@
 //! objects to every step that needs something that is not there or destroys something too early.
 //! It shares no code with `resolve`, so that one mistake has to be made twice to get through.
 
+mod old;
+mod storage;
 mod table;
 
 use crate::codes;
@@ -12,15 +14,13 @@ use hostwright_model::facts::Disk;
 use hostwright_model::ids::{Digest, StepId};
 use hostwright_model::phase::Phase;
 use hostwright_model::plan::{Action, Inputs, Plan, Stage, Step, TargetProfile};
-use hostwright_model::storage::{DiskLayout, LogicalVolume, PartitionKind, Volume, VolumeGroup};
+use hostwright_model::storage::OldLayer;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// LVM's extents, unless vgcreate(8) is told otherwise.
-const EXTENT_BYTES: u64 = 4 << 20;
 
 /// Everything wrong with a plan for these inputs. A plan with objections must not be run.
 pub fn check_plan(plan: &Plan, inputs: &Inputs) -> Vec<Diagnostic> {
     let mut auditor = Auditor { inputs, found: Vec::new(), state: State::default() };
+    auditor.state.keeps = old::kept_partitions(plan);
     auditor.ids_are_unique(plan);
     auditor.barriers_stand(plan);
     for stage in &plan.stages {
@@ -49,6 +49,14 @@ struct State {
     members: BTreeSet<String>,
     /// Devices with a file system or swap area, with its kind.
     formatted: BTreeMap<String, String>,
+    /// Devices whose content has to survive.
+    kept: BTreeSet<String>,
+    /// Partitions that a later table keeps.
+    keeps: BTreeSet<String>,
+    /// Layers of earlier lives that are gone.
+    taken: Vec<OldLayer>,
+    /// True once what is on the disks was saved.
+    has_saved: bool,
     /// Mount points, `/` first.
     mounted: Vec<String>,
     has_storage_files: bool,
@@ -173,16 +181,13 @@ impl Auditor<'_> {
                 self.state.fetched.insert(image.manifest);
             }
             Action::ConfirmDisks { disks } => self.confirm(id, disks),
-            Action::SaveMetadata { .. }
-            | Action::TakeDown { .. }
-            | Action::ResizeFileSystem { .. } => {}
-            Action::RaidArray { array } => {
-                self.state.devices.insert(array.device.clone(), array.size_bytes);
+            Action::SaveMetadata { .. } => self.state.has_saved = true,
+            Action::TakeDown { layer } => self.take_down(id, layer),
+            Action::ResizeFileSystem { device, size_bytes, .. } => {
+                self.resize(id, device, *size_bytes);
             }
-            Action::Encrypt { encrypted } => {
-                let size_bytes = self.state.devices.get(&encrypted.device).copied().unwrap_or(0);
-                self.state.devices.insert(encrypted.mapped_device.clone(), size_bytes);
-            }
+            Action::RaidArray { array } => self.array(id, array),
+            Action::Encrypt { encrypted } => self.encrypt(id, encrypted),
             Action::PartitionTable { disk } => self.partition(id, disk),
             Action::VolumeGroup { group } => self.group(id, group),
             Action::LogicalVolume { group, volume } => self.logical_volume(id, group, volume),
@@ -195,7 +200,8 @@ impl Auditor<'_> {
                 self.state.mounted.push("/".to_owned());
             }
             Action::SwapOn { device } => {
-                let is_swap = self.state.formatted.get(device).is_some_and(|kind| kind == "swap");
+                let is_new = self.state.formatted.get(device).is_some_and(|kind| kind == "swap");
+                let is_swap = is_new || self.state.kept.contains(device);
                 self.demand(is_swap, "plan-no-swap", id, format!("{device} is no swap area"));
             }
             Action::LayImage { image } => {
@@ -244,94 +250,6 @@ impl Auditor<'_> {
     fn demand_base(&mut self, id: &StepId) {
         let holds = self.state.has_base || self.runs() || self.is_skipped(Phase::Extrbase);
         self.demand(holds, "plan-no-base", id, "there is no base system in the target yet");
-    }
-
-    fn confirm(&mut self, id: &StepId, disks: &[Disk]) {
-        for disk in disks {
-            let is_known = self.inputs.facts.disks.contains(disk);
-            let message = format!("{} is not a disk of this machine", disk.path());
-            self.demand(is_known, "plan-unknown-disk", id, message);
-            self.state.confirmed.insert(disk.path(), disk.clone());
-        }
-    }
-
-    fn partition(&mut self, id: &StepId, disk: &DiskLayout) {
-        let confirmed = self.state.confirmed.get(&disk.device);
-        let is_same = confirmed.is_some_and(|known| {
-            known.size_bytes == disk.size_bytes && known.sector_bytes == disk.sector_bytes
-        });
-        let message = format!("{} was not confirmed with this size", disk.device);
-        self.demand(is_same, "plan-unconfirmed-disk", id, message);
-        for objection in table::objections(disk) {
-            self.object("plan-bad-table", Some(id), objection);
-        }
-        for partition in disk.partitions.iter().filter(|p| p.kind != PartitionKind::Extended) {
-            let size_bytes = (partition.end_bytes + 1).saturating_sub(partition.start_bytes);
-            let known = self.state.devices.insert(partition.device.clone(), size_bytes);
-            let message = format!("{} is made twice", partition.device);
-            self.demand(known.is_none(), "plan-made-twice", id, message);
-        }
-    }
-
-    fn group(&mut self, id: &StepId, group: &VolumeGroup) {
-        let mut room = 0;
-        for device in &group.physical_volumes {
-            let size = self.state.devices.get(device).copied();
-            let message = format!("{device} was not made in this plan");
-            self.demand(size.is_some(), "plan-no-device", id, message);
-            let is_new = self.state.members.insert(device.clone());
-            self.demand(is_new, "plan-used-twice", id, format!("{device} is in use already"));
-            room += size.unwrap_or_default();
-        }
-        let is_new = self.state.groups.insert(group.name.clone(), room).is_none();
-        self.demand(is_new, "plan-made-twice", id, format!("{} is made twice", group.name));
-    }
-
-    fn logical_volume(&mut self, id: &StepId, group: &str, volume: &LogicalVolume) {
-        let room = self.state.groups.get(group).copied();
-        let message = format!("volume group {group} was not made in this plan");
-        self.demand(room.is_some(), "plan-no-device", id, message);
-        let left = room.unwrap_or_default().checked_sub(volume.size_bytes);
-        let message = format!("volume group {group} has no room for {}", volume.name);
-        self.demand(left.is_some(), "plan-no-room", id, message);
-        self.state.groups.insert(group.to_owned(), left.unwrap_or_default());
-        self.state.devices.insert(volume.device.clone(), volume.size_bytes);
-        self.state.logical.insert(volume.device.clone());
-    }
-
-    fn format(&mut self, id: &StepId, volume: &Volume) {
-        let device = &volume.device;
-        let size = self.state.devices.get(device).copied();
-        let message = format!("{device} was not made in this plan");
-        self.demand(size.is_some(), "plan-no-device", id, message);
-        // LVM rounds what it is asked for up to whole extents.
-        let slack = if self.state.logical.contains(device) { EXTENT_BYTES } else { 1 };
-        let fits = |size| (size..size + slack).contains(&volume.size_bytes);
-        let message = format!("{device} has another size than was planned for");
-        self.demand(size.is_none_or(fits), "plan-wrong-size", id, message);
-        let is_free = !self.state.members.contains(device);
-        self.demand(is_free, "plan-used-twice", id, format!("{device} belongs to a volume group"));
-        let kind = volume.file_system.clone().unwrap_or_default();
-        self.demand(!kind.is_empty(), "plan-no-file-system", id, "it names no file system");
-        let is_new = self.state.formatted.insert(device.clone(), kind).is_none();
-        self.demand(is_new, "plan-used-twice", id, format!("{device} is formatted twice"));
-    }
-
-    fn mount(&mut self, id: &StepId, volume: &Volume) {
-        let device = &volume.device;
-        let has_files = self.state.formatted.get(device).is_some_and(|kind| kind != "swap");
-        self.demand(has_files, "plan-not-formatted", id, format!("{device} has no file system"));
-        let point = volume.mount_point.clone().unwrap_or_default();
-        let is_absolute = point.starts_with('/');
-        self.demand(is_absolute, "plan-bad-mount", id, format!("'{point}' is no mount point"));
-        let is_first = self.state.mounted.is_empty();
-        let message = "the root of the target has to be mounted first, and once";
-        self.demand(is_first == (point == "/"), "plan-mount-order", id, message);
-        let below = format!("{point}/");
-        let hides = self.state.mounted.iter().any(|m| *m == point || m.starts_with(&below));
-        let message = format!("{point} would hide what is mounted below it");
-        self.demand(!hides, "plan-mount-order", id, message);
-        self.state.mounted.push(point);
     }
 
     /// What a whole plan must have done.

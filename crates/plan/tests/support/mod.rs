@@ -6,6 +6,7 @@
 
 mod old_disks;
 
+#[allow(unused_imports, reason = "some tests have blank disks only")]
 pub use old_disks::OldDisks;
 
 use hostwright_model::facts::Facts;
