@@ -16,6 +16,7 @@ pub mod program;
 mod report;
 pub mod session;
 mod space;
+mod standalone;
 pub mod supervisor;
 mod tools_root;
 

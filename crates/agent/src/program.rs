@@ -1,7 +1,7 @@
 //! What the program does under each of its names.
 
 use crate::planner::SpacePackages;
-use crate::{modprobe, session, supervisor};
+use crate::{modprobe, session, standalone, supervisor};
 use hostwright_engine::{FAT_STAGE, tools};
 use hostwright_host::boot::process::{self, Power};
 use hostwright_host::real::{RealHost, RealOptions};
@@ -15,6 +15,7 @@ Verbs for the rescue shell of a machine whose installation failed:
   resume     go on with the installation where it stopped
   undo       put partition tables and signatures back as they were, while that can be done
   reboot     restart the machine, without unmounting anything
+  install    install this machine from a config space that is at hand
   poweroff   switch the machine off, without unmounting anything
 
 The agent itself uses:
@@ -35,6 +36,7 @@ pub fn run(name: &str, args: &[String]) -> ExitCode {
         ("modprobe", _) => status(i32::from(!modprobe::load(args))),
         (_, Some("session")) => status(session::run()),
         (_, Some("report-crash")) => status(session::report_crash()),
+        (_, Some("install")) => status(standalone::run(&args[1..])),
         (_, Some("resume")) => match session::run() {
             session::INSTALLED => end(Power::Reboot),
             failed => status(failed),

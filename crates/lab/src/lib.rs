@@ -16,5 +16,6 @@ pub mod process;
 pub mod qmp;
 pub mod scenario;
 pub mod server;
+pub mod storage;
 pub mod verify;
 pub mod watch;
