@@ -86,6 +86,7 @@ impl Order {
             flags: vec!["verbose".to_owned()],
             verbose: true,
             firmware_view: None,
+            fat_stage_dir: None,
         }
     }
 }

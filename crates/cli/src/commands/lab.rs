@@ -7,6 +7,8 @@ use hostwright_lab::demo::{self, Demo};
 use hostwright_lab::machine::acceleration;
 use hostwright_lab::parts::Parts;
 use hostwright_lab::scenario::{Ring, SCENARIOS, Scenario, Stage};
+use hostwright_lab::storage::cases::{CASES, Case};
+use hostwright_lab::storage::{self, Rig, Verdict};
 use hostwright_lab::watch::Show;
 use hostwright_model::api::Run;
 use hostwright_model::facts::Firmware;
@@ -22,6 +24,7 @@ Examples:
   hostwright lab demo --firmware uefi
   hostwright lab test --ring pr
   hostwright lab test power-cut --seed 42
+  hostwright lab storage mail-store
 
 Needs root, and Debian's packages qemu-system-x86, ovmf, ipxe, fai-doc, iproute2 and sshpass.")]
 pub enum Verb {
@@ -43,6 +46,16 @@ pub enum Verb {
         /// Repeats what an earlier run left to chance.
         #[arg(long)]
         seed: Option<u64>,
+        /// Say what there is, and run nothing.
+        #[arg(long)]
+        list: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Carry disk layouts out for real and read them back after a reboot.
+    Storage {
+        /// Cases by name; without any, all.
+        cases: Vec<String>,
         /// Say what there is, and run nothing.
         #[arg(long)]
         list: bool,
@@ -141,6 +154,13 @@ pub fn run(verb: Verb) -> Result<ExitCode, Failure> {
             let seed = seed.unwrap_or_else(seed_of_now);
             test(&chosen, seed, &place)
         }
+        Verb::Storage { list: true, .. } => {
+            for case in CASES {
+                println!("{:18} {}", case.name, case.shows);
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Storage { cases, place, .. } => run_storage(&cases, &place),
     }
 }
 
@@ -160,6 +180,33 @@ fn run_demo(firmware: Firmware, place: &Place) -> Result<ExitCode, Failure> {
     })?;
     println!("{}", timing.summary());
     Ok(ExitCode::SUCCESS)
+}
+
+fn run_storage(names: &[String], place: &Place) -> Result<ExitCode, Failure> {
+    if let Some(unknown) = names.iter().find(|name| !CASES.iter().any(|case| case.name == **name)) {
+        let message = format!("there is no case '{unknown}'");
+        return Err(crate::faults::usage(message, "see 'hostwright lab storage --list'"));
+    }
+    let is_chosen = |case: &&Case| names.is_empty() || names.iter().any(|name| name == case.name);
+    let chosen: Vec<&'static Case> = CASES.iter().filter(is_chosen).collect();
+    let parts = place.parts(false)?;
+    println!("lab: preparing the installer");
+    let rig = Rig {
+        installer: parts.installer()?,
+        agent: parts.agent.clone(),
+        dir: parts.dir.join("storage"),
+        acceleration: acceleration(place.accel.as_deref()),
+    };
+    let verdicts = storage::run(&rig, &chosen, &mut |line| println!("lab: {line}"))?;
+    let failed = verdicts.iter().filter(|verdict| !verdict.problems.is_empty()).count();
+    for Verdict { case, problems } in &verdicts {
+        println!("{}  {case}", if problems.is_empty() { "ok    " } else { "FAILED" });
+        for problem in problems {
+            println!("        {problem}");
+        }
+    }
+    println!("{} passed, {failed} failed; kept: {}", verdicts.len() - failed, rig.dir.display());
+    Ok(ExitCode::from(u8::from(failed > 0)))
 }
 
 fn choose(names: &[String], ring: Ring) -> Result<Vec<&'static Scenario>, Failure> {

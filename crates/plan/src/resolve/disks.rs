@@ -10,6 +10,7 @@ use hostwright_model::facts::{Disk, Facts};
 use hostwright_model::phase::Phase;
 use hostwright_model::plan::{Action, Step, Why};
 use hostwright_model::storage::{Fate, OldLayer, StorageLayout, TableFate, Volume, VolumeGroup};
+use hostwright_model::vars::Var;
 
 impl Planner<'_> {
     /// The layout for these classes and this machine; `None` where no disk is written to.
@@ -54,26 +55,36 @@ impl Planner<'_> {
         })
     }
 
-    /// The facts with those disks, in that order, that user code has put into `disklist`.
+    /// The facts with those disks, in that order, that user code has put into `disklist`; else with
+    /// those that the machine file chooses.
     fn chosen_disks(&self) -> Result<Facts, Vec<Diagnostic>> {
         let facts = &self.inputs.facts;
-        let Some(list) = &self.inputs.overrides.disk_list else {
-            return Ok(facts.clone());
+        let file = self.space.machine_file_of(&self.inputs.hostname, &self.classes);
+        let file = file.filter(|file| file.chooses_disks());
+        let chosen = match (&self.inputs.overrides.disk_list, file) {
+            (Some(list), _) => self.listed(list)?,
+            (None, Some(file)) => file.choose(&facts.disks).map_err(|mistake| vec![*mistake])?,
+            (None, None) => return Ok(facts.clone()),
         };
+        let chosen = chosen.into_iter().map(|disk| Disk { removable: false, ..disk.clone() });
+        Ok(Facts { disks: chosen.collect(), ..facts.clone() })
+    }
+
+    /// The disks that `disklist` names.
+    fn listed(&self, list: &Var) -> Result<Vec<&Disk>, Vec<Diagnostic>> {
+        let disks = &self.inputs.facts.disks;
         let names = list.value.split_whitespace();
-        let names = names.map(|name| name.strip_prefix("/dev/").unwrap_or(name));
-        let mut disks = Vec::new();
-        for name in names {
-            let Some(disk) = facts.disks.iter().find(|disk| disk.name == name) else {
-                let known: Vec<&str> = facts.disks.iter().map(|disk| disk.name.as_str()).collect();
+        let find = |name: &str| {
+            let name = name.strip_prefix("/dev/").unwrap_or(name);
+            disks.iter().find(|disk| disk.name == name).ok_or_else(|| {
+                let known: Vec<&str> = disks.iter().map(|disk| disk.name.as_str()).collect();
                 let message = format!("disklist names '{name}', which is no disk of this machine");
                 let cure = format!("the disks are: {}", known.join(", "));
                 let finding = Finding::error("unknown-disk", message, cure);
-                return Err(vec![self.space.at_variable(finding, "disklist", list)]);
-            };
-            disks.push(Disk { removable: false, ..disk.clone() });
-        }
-        Ok(Facts { disks, ..facts.clone() })
+                vec![self.space.at_variable(finding, "disklist", list)]
+            })
+        };
+        names.map(find).collect()
     }
 
     /// The phases install, partition and mountdisks. `preparation` has to be done before anything

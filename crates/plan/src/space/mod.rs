@@ -8,6 +8,7 @@
 //! package_config/CLASS   packages              files/PATH/CLASS          variants for fcopy
 //! package_config/CLASS.gpg  apt keys           debconf/CLASS[/NAME]      answers
 //! disk_config/CLASS      partitions            basefiles/CLASS.tar.xz    base systems
+//! machines/NAME.toml     which disks are disk1, disk2, …
 //! hooks/subroutines      functions             pkgs/CLASS/*.deb          packages as files
 //! ```
 
@@ -28,6 +29,7 @@ pub use var_file::{Assignment, VarFile};
 
 use crate::dependencies::{self, Dependencies};
 use crate::finding::Finding;
+use crate::machine_file::MachineFile;
 use crate::storage::DiskConfig;
 use hostwright_model::class::{ClassList, ClassName};
 use hostwright_model::diagnostic::Diagnostic;
@@ -73,6 +75,8 @@ pub struct ConfigSpace {
     pub base_files: BTreeMap<ClassName, String>,
     /// Disk layouts.
     pub disk_configs: BTreeMap<ClassName, DiskConfigFile>,
+    /// What is said of machines, by host name or class.
+    pub machine_files: BTreeMap<String, MachineFile>,
     /// Variants of files, by the path that they are copied to (`etc/motd`), then by class.
     pub files: BTreeMap<String, BTreeMap<ClassName, String>>,
     /// Packages as files.
@@ -148,6 +152,12 @@ impl ConfigSpace {
         last_of(&self.disk_configs, classes)
     }
 
+    /// The machine file that counts: the host's own, else the one of the last class that has one.
+    pub fn machine_file_of(&self, hostname: &str, classes: &ClassList) -> Option<&MachineFile> {
+        let of_class = || classes.iter().rev().find_map(|c| self.machine_files.get(c.as_str()));
+        self.machine_files.get(hostname).or_else(of_class)
+    }
+
     /// The base system that counts: the one of the last class that has one.
     pub fn base_file_of(&self, classes: &ClassList) -> Option<(&ClassName, &String)> {
         last_of(&self.base_files, classes)
@@ -193,6 +203,8 @@ impl ConfigSpace {
                 let counts = self.disk_config_of(classes).map(|(_, file)| file.path.as_str());
                 return counts == Some(path) || first.parse::<ClassName>().is_err();
             }
+            // A host is a class of its own.
+            "machines" => return classes.contains(first.strip_suffix(".toml").unwrap_or(first)),
             "basefiles" => read::base_file_class(first).unwrap_or(first),
             "files" => rest.rsplit('/').next().unwrap_or_default(),
             _ => read::key_class(first).unwrap_or(first),

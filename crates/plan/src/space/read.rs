@@ -4,6 +4,7 @@ use super::runnable::{self, Use};
 use super::{ConfigSpace, DiskConfigFile, PackageFile};
 use crate::dependencies::Dependencies;
 use crate::finding::{self, Finding};
+use crate::machine_file;
 use crate::storage;
 use crate::tree::{ConfigTree, TreeFile};
 use hostwright_model::class::ClassName;
@@ -106,6 +107,7 @@ fn empty(tree: &ConfigTree) -> ConfigSpace {
         debconf: BTreeMap::new(),
         base_files: BTreeMap::new(),
         disk_configs: BTreeMap::new(),
+        machine_files: BTreeMap::new(),
         files: BTreeMap::new(),
         package_archives: BTreeMap::new(),
         loader_files: BTreeSet::new(),
@@ -141,6 +143,7 @@ impl Reader {
             }
             ("basefiles", [name]) => self.base_file(path, name),
             ("disk_config", [name]) => self.disk_config(path, name, &file.text()),
+            ("machines", [name]) => self.machine_file(path, name, &file.text()),
             ("files", [directories @ .., class]) if !directories.is_empty() => {
                 self.variant(path, &directories.join("/"), class);
             }
@@ -223,6 +226,16 @@ impl Reader {
         self.found.extend(storage::check_root(&config));
         let file = DiskConfigFile { path: path.to_owned(), config };
         self.space.disk_configs.insert(class, file);
+    }
+
+    fn machine_file(&mut self, path: &str, name: &str, text: &str) {
+        let Some(machine) = name.strip_suffix(".toml") else { return };
+        match machine_file::parse(path, text) {
+            Ok(file) => {
+                self.space.machine_files.insert(machine.to_owned(), file);
+            }
+            Err(mistake) => self.found.push(*mistake),
+        }
     }
 
     fn variant(&mut self, path: &str, target: &str, class: &str) {
