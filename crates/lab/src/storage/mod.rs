@@ -132,10 +132,12 @@ fn lay_state(rig: &Rig, chosen: &[&'static Case], state: &Path) -> Result<()> {
 fn lay_space(dir: &Path, disk_config: &str) -> Result<()> {
     write(&dir.join("class/CASE.var"), "")?;
     write(&dir.join("disk_config/CASE"), disk_config)?;
-    write(&dir.join("hooks/partition.CASE.sh"), DISKLIST_HOOK)?;
-    let look = dir.join("hooks/extrbase.CASE");
-    write(&look, LOOK_HOOK)?;
-    make_runnable(&look)
+    for (hook, text) in [("partition.CASE.sh", DISKLIST_HOOK), ("extrbase.CASE", LOOK_HOOK)] {
+        let path = dir.join("hooks").join(hook);
+        write(&path, text)?;
+        make_runnable(&path)?;
+    }
+    Ok(())
 }
 
 /// Tells the machine what its next boot is for.
