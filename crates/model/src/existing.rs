@@ -169,3 +169,153 @@ pub struct DeviceUse {
     /// Where it is mounted; `None` for swap.
     pub mount_point: Option<String>,
 }
+
+impl ExistingStorage {
+    /// What is otherwise on these disks in `now` than in `self`, in words; empty if nothing is.
+    /// What the system that looks has assembled or opened by itself does not count.
+    pub fn changes(&self, now: &Self, disks: &[String]) -> Vec<String> {
+        let (here, there) = (self.on(disks), now.on(disks));
+        let mut words = Vec::new();
+        compare(&mut words, "partition table", &here.tables, &there.tables, |table| {
+            (table.device.clone(), format!("{} {}", table.kind, partitions(table)))
+        });
+        compare(&mut words, "content", &here.signatures, &there.signatures, |found| {
+            let ids = [&found.uuid, &found.label].map(|id| id.clone().unwrap_or_default());
+            (found.device.clone(), format!("{} {}", found.kind, ids.join(" ").trim()))
+        });
+        compare(&mut words, "RAID array", &here.arrays, &there.arrays, |array| {
+            (array.uuid.clone(), array.members.join(" "))
+        });
+        compare(&mut words, "volume group", &here.groups, &there.groups, |group| {
+            let volumes = group.logical_volumes.iter();
+            let volumes = volumes.map(|volume| format!("{}:{}", volume.uuid, volume.size_bytes));
+            (
+                group.uuid.clone(),
+                format!("{} {}", group.name, volumes.collect::<Vec<_>>().join(" ")),
+            )
+        });
+        words
+    }
+
+    /// What of it is on the disks themselves: what is only there once an array runs or a volume is
+    /// open is left out.
+    fn on(&self, disks: &[String]) -> Self {
+        let tables = self.tables.iter().filter(|table| disks.contains(&table.device));
+        let tables: Vec<ExistingTable> = tables.cloned().collect();
+        let partitions = tables.iter().flat_map(|table| &table.partitions);
+        let devices: Vec<&String> =
+            disks.iter().chain(partitions.map(|partition| &partition.device)).collect();
+        let has = |found: &[String]| found.iter().any(|device| devices.contains(&device));
+        Self {
+            signatures: self
+                .signatures
+                .iter()
+                .filter(|found| devices.contains(&&found.device))
+                .cloned()
+                .collect(),
+            arrays: self.arrays.iter().filter(|array| has(&array.members)).cloned().collect(),
+            groups: self
+                .groups
+                .iter()
+                .filter(|group| has(&group.physical_volumes))
+                .cloned()
+                .collect(),
+            tables,
+            ..Self::default()
+        }
+    }
+}
+
+fn partitions(table: &ExistingTable) -> String {
+    let words = table.partitions.iter().map(|partition| {
+        let ExistingPartition { number, start_bytes, size_bytes, type_code, .. } = partition;
+        format!("{number}:{start_bytes}+{size_bytes}:{type_code}")
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Compares two lists whose entries `tell` gives a name and a description.
+fn compare<T>(
+    words: &mut Vec<String>,
+    what: &str,
+    before: &[T],
+    now: &[T],
+    tell: impl Fn(&T) -> (String, String),
+) {
+    let before: Vec<(String, String)> = before.iter().map(&tell).collect();
+    let now: Vec<(String, String)> = now.iter().map(&tell).collect();
+    for (name, old) in before.iter().filter(|entry| !now.contains(entry)) {
+        match now.iter().find(|(other, _)| other == name) {
+            Some((_, new)) => {
+                let (old, new) = (old.trim_end(), new.trim_end());
+                words.push(format!("{what} of {name} was '{old}', is '{new}'"));
+            }
+            None => words.push(format!("{what} of {name} is gone")),
+        }
+    }
+    for (name, new) in &now {
+        if !before.iter().any(|(other, _)| other == name) {
+            words.push(format!("{what} of {name} is new: '{}'", new.trim_end()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn storage(kind: &str, label: Option<&str>) -> ExistingStorage {
+        ExistingStorage {
+            tables: vec![ExistingTable {
+                device: "/dev/sda".to_owned(),
+                kind: "gpt".to_owned(),
+                id: None,
+                partitions: vec![ExistingPartition {
+                    number: 1,
+                    device: "/dev/sda1".to_owned(),
+                    kind: PartitionKind::Primary,
+                    start_bytes: 1 << 20,
+                    size_bytes: 1 << 30,
+                    type_code: "83".to_owned(),
+                    name: None,
+                    uuid: None,
+                    attributes: None,
+                    bootable: false,
+                }],
+            }],
+            signatures: vec![ExistingSignature {
+                device: "/dev/sda1".to_owned(),
+                size_bytes: 1 << 30,
+                kind: kind.to_owned(),
+                uuid: None,
+                label: label.map(str::to_owned),
+            }],
+            ..ExistingStorage::default()
+        }
+    }
+
+    #[test]
+    fn what_has_changed_on_a_disk_is_told_in_words() {
+        let disks = ["/dev/sda".to_owned()];
+        let planned = storage("ext4", Some("data"));
+        assert_eq!(planned.changes(&planned, &disks), Vec::<String>::new());
+        let other = storage("xfs", None);
+        assert_eq!(
+            planned.changes(&other, &disks),
+            ["content of /dev/sda1 was 'ext4 data', is 'xfs'"]
+        );
+        let mut moved = planned.clone();
+        moved.tables[0].partitions[0].start_bytes = 2 << 20;
+        let words = moved.changes(&planned, &disks);
+        assert!(
+            words[0].starts_with("partition table of /dev/sda was 'gpt 1:2097152+"),
+            "{words:?}"
+        );
+        let empty = ExistingStorage::default();
+        assert_eq!(
+            planned.changes(&empty, &disks),
+            ["partition table of /dev/sda is gone", "content of /dev/sda1 is gone"]
+        );
+        assert_eq!(planned.changes(&empty, &["/dev/sdb".to_owned()]), Vec::<String>::new());
+    }
+}

@@ -8,9 +8,13 @@ use hostwright_model::fault::FaultKind;
 
 /// Any difference stops the run.
 pub(super) fn confirm_disks(work: &mut Work<'_>, disks: &[Disk]) -> Result<Done, ActionError> {
-    let found = work.host.facts()?.disks;
-    let known = |disk: &Disk| found.iter().find(|found| found.name == disk.name);
-    refuse(disks.iter().filter_map(|disk| difference(disk, known(disk), true)).collect())?;
+    let now = work.host.facts()?;
+    let known = |disk: &Disk| now.disks.iter().find(|found| found.name == disk.name);
+    let mut differences: Vec<String> =
+        disks.iter().filter_map(|disk| difference(disk, known(disk), true)).collect();
+    let devices: Vec<String> = disks.iter().map(Disk::path).collect();
+    differences.extend(work.inputs.facts.storage.changes(&now.storage, &devices));
+    refuse(differences)?;
     if let Some(layout) = &work.plan.layout {
         kernel::demand_support(work, layout)?;
     }
