@@ -182,15 +182,22 @@ pub fn run(mut args: Args, as_json: bool) -> Result<ExitCode, Failure> {
     let mut run = args.directory_run(&work_dir, dir)?;
     check_place(&run, dir)?;
     let view = View::new(as_json);
-    match &wanted {
+    let task_error = match &wanted {
         Wanted::DiskImage(path, format) => {
             let image = DiskImage { path, format: *format, size: args.size, keep: args.keep };
-            image.build(&mut run, view)?;
+            image.build(&mut run, view)?
         }
         Wanted::Directory(_) | Wanted::Stored => build_tree(args, &name, &run, view)?,
-    }
+    };
     if dir.is_none() {
-        std::fs::remove_dir_all(&work_dir).map_err(|error| file("remove", &work_dir, &error))?;
+        // The logs stay for whoever was told to read them.
+        let done_with = match task_error {
+            0 => vec![&work_dir],
+            _ => vec![&run.record_dir, &run.target],
+        };
+        for path in done_with.into_iter().filter(|path| path.exists()) {
+            std::fs::remove_dir_all(path).map_err(|error| file("remove", path, &error))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -207,11 +214,11 @@ fn lock(work_dir: &Path, name: &str) -> Result<File, Failure> {
     Ok(lock)
 }
 
-/// Builds into a directory, and from there into a store.
-fn build_tree(args: &Args, name: &str, run: &DirectoryRun, mut view: View) -> Result<(), Failure> {
+/// Builds into a directory, and from there into a store; FAI's highest task error.
+fn build_tree(args: &Args, name: &str, run: &DirectoryRun, mut view: View) -> Result<u32, Failure> {
     let built = view.watch(run)?;
     let Some(store) = &args.store else {
-        return Ok(());
+        return Ok(built.task_error);
     };
     let origin = ImageOrigin {
         classes: built.classes,
@@ -220,7 +227,7 @@ fn build_tree(args: &Args, name: &str, run: &DirectoryRun, mut view: View) -> Re
     };
     let image = add_to_store(store, name, &run.target, origin)?;
     print_image(&image, view.as_json);
-    Ok(())
+    Ok(built.task_error)
 }
 
 fn firmware_word(firmware: Firmware) -> String {

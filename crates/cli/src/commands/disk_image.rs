@@ -26,8 +26,8 @@ pub(super) struct DiskImage<'a> {
 }
 
 impl DiskImage<'_> {
-    /// Runs the space onto a disk, and makes the image of the disk.
-    pub fn build(&self, run: &mut DirectoryRun, mut view: View) -> Result<(), Failure> {
+    /// Runs the space onto a disk, and makes the image of the disk; FAI's highest task error.
+    pub fn build(&self, run: &mut DirectoryRun, mut view: View) -> Result<u32, Failure> {
         let dir = self.dir()?;
         let host = &mut RealHost::default();
         disk_image::demand_tool(host, self.format)?;
@@ -48,7 +48,7 @@ impl DiskImage<'_> {
         let raw = disk.close(host, &target, &run.fat_stage_dir().display().to_string())?;
         self.finish(host, raw)?;
         self.tell(&built.classes.to_string(), view.as_json);
-        Ok(())
+        Ok(built.task_error)
     }
 
     /// The directory of the image, in whose file system the disk grows, too.

@@ -135,7 +135,9 @@ pub(super) fn mount_pseudo(work: &mut Work<'_>) -> Result<Done, ActionError> {
         }
     }
     if work.settings.firmware_view == Some(Firmware::Uefi) && work.exists(FIRMWARE_DIR)? {
-        work.host.make_dir(&work.target("sys/firmware/efi"), 0o755)?;
+        // grub-install takes an empty directory for a BIOS, and asks this file for the width.
+        let width = work.target("sys/firmware/efi/fw_platform_size");
+        work.host.write(&width, b"64\n", 0o444)?;
     }
     Ok(if changed { Done::changed() } else { Done::already_true() })
 }

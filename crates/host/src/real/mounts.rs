@@ -164,7 +164,8 @@ pub(super) fn mounts_below(path: &str) -> Result<Vec<String>, HostError> {
             return Err(HostError::Io { operation: "look up", path: path.to_owned(), source });
         }
     };
-    let table = "/proc/self/mountinfo";
+    // Of this thread, which may have mounts of its own.
+    let table = "/proc/thread-self/mountinfo";
     let text = std::fs::read(table).map_err(|source| HostError::Io {
         operation: "read",
         path: table.to_owned(),
