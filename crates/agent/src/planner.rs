@@ -4,13 +4,13 @@ use hostwright_engine::Planner;
 use hostwright_engine::tools::{PackageLists, PackageRequest, PackageSelection};
 use hostwright_host::HostError;
 use hostwright_host::space::read_space;
-use hostwright_model::class::ClassList;
+use hostwright_model::class::{ClassList, ClassName};
 use hostwright_model::diagnostic::{Diagnostic, Severity};
 use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::plan::{Inputs, Plan};
 use hostwright_model::space::TreeFile;
 use hostwright_model::vars::Vars;
-use hostwright_plan::{ConfigSpace, ConfigTree, check_plan, packages, parse, resolve};
+use hostwright_plan::{ConfigSpace, ConfigTree, check_plan, packages, parse, resolve, storage};
 use std::path::Path;
 
 /// Makes plans from one config space.
@@ -48,6 +48,12 @@ impl Planner for SpacePlanner {
             refused(FaultKind::Config, "config-space", &found, cure)
         })?;
         Ok(ordered.classes)
+    }
+
+    fn passphrase(&mut self, file: &str, line: u32) -> Option<String> {
+        let class: ClassName = file.strip_prefix("disk_config/")?.parse().ok()?;
+        let config = &self.space.disk_configs.get(&class)?.config;
+        storage::passphrase(config, line).map(str::to_owned)
     }
 }
 

@@ -91,8 +91,8 @@ pub(crate) fn undo_with(
         layout: None,
         open: Vec::new(),
     };
-    let mut work = session.work(emit, &plan, Phase::Partition, &StepId::from("undo"), true);
-    let changed = actions::put_back(&mut work)?;
+    // First, so that a run that goes on after half of it does those steps again.
     session.journal.append(session.host, &Record::Undone)?;
-    Ok(changed)
+    let mut work = session.work(emit, &plan, Phase::Partition, &StepId::from("undo"), true);
+    actions::put_back(&mut work)
 }

@@ -35,10 +35,7 @@ pub enum Verb {
     Show(OneArgs),
     /// Follow a run to its end.
     Watch(OneArgs),
-    /// Put partition tables, superblocks and signatures back as they were before a run.
-    ///
-    /// Runs on the machine whose disks were changed. A run that fails before it overwrites data does
-    /// it by itself; afterwards it is refused. The run can be resumed later, and changes them again.
+    /// Put this machine's tables and signatures back, while a run has overwritten no data.
     Undo(UndoArgs),
 }
 

@@ -149,10 +149,7 @@ fn save_device(
     let name = device.trim_start_matches("/dev/").replace('/', "_");
     let size_bytes = size_of(work, &device)?;
     let table = storage.tables.iter().find(|table| table.device == device);
-    if table.is_some() {
-        let dump = work.tool(Command::new(Tool::Sfdisk).args(["--dump", &device]))?;
-        work.host.write(&path(work, &format!("{name}.sfdisk")), dump.stdout.as_bytes(), 0o600)?;
-    }
+    let has_table = table.is_some() && save_table(work, &device, &name)?;
     let keeps =
         table.is_some_and(|table| table.partitions.iter().any(|part| kept.contains(&part.device)));
     if !keeps {
@@ -165,8 +162,17 @@ fn save_device(
     if signatures.any(|found| found.device == device && found.kind == "crypto_LUKS") {
         save_luks_header(work, &device, &name)?;
     }
-    let (has_table, has_edges) = (table.is_some(), !keeps);
+    let has_edges = !keeps;
     Ok(Saved { device, size_bytes, name, has_table, has_edges, layer })
+}
+
+/// False for a table that sfdisk(8) does not understand: then only its bytes are saved.
+fn save_table(work: &mut Work<'_>, device: &str, name: &str) -> Result<bool, ActionError> {
+    let dump = work.try_tool(Command::new(Tool::Sfdisk).args(["--dump", device]))?;
+    if dump.status == 0 {
+        work.host.write(&path(work, &format!("{name}.sfdisk")), dump.stdout.as_bytes(), 0o600)?;
+    }
+    Ok(dump.status == 0)
 }
 
 fn size_of(work: &mut Work<'_>, device: &str) -> Result<u64, ActionError> {
@@ -187,6 +193,7 @@ fn edges(size_bytes: u64) -> [(&'static str, u64, usize); 2] {
     [("first", 0, length as usize), ("last", size_bytes - length, length as usize)]
 }
 
+/// Key slots lie behind the first mebibyte. A damaged header has nothing worth saving.
 fn save_luks_header(work: &mut Work<'_>, device: &str, name: &str) -> Result<(), ActionError> {
     let file = path(work, &format!("{name}.luks"));
     work.host.remove(&file)?;
@@ -196,11 +203,12 @@ fn save_luks_header(work: &mut Work<'_>, device: &str, name: &str) -> Result<(),
         &file,
         device,
     ]);
-    work.tool(backup)?;
+    work.try_tool(backup)?;
     Ok(())
 }
 
-/// LVM writes its own backup of each group that loses something.
+/// LVM writes its own backup of each group that loses something. One that it cannot read is saved
+/// with the ends of its devices only.
 fn save_groups(
     work: &mut Work<'_>,
     storage: &ExistingStorage,
@@ -210,7 +218,7 @@ fn save_groups(
     for group in &storage.groups {
         if !group.is_partial && group.physical_volumes.iter().any(is_saved) {
             let file = path(work, &format!("{}.vgcfg", group.name));
-            work.tool(Command::new(Tool::Vgcfgbackup).args(["--file", &file, &group.name]))?;
+            work.try_tool(Command::new(Tool::Vgcfgbackup).args(["--file", &file, &group.name]))?;
         }
     }
     Ok(())
