@@ -1,7 +1,7 @@
 //! Gives the engine, which does not know how plans are made, the planner and its readers.
 
 use hostwright_engine::Planner;
-use hostwright_engine::tools::{PackageLists, PackageRequest, PackageSelection};
+use hostwright_engine::tools::{PackageLists, PackagePreload, PackageRequest, PackageSelection};
 use hostwright_host::HostError;
 use hostwright_host::space::read_space;
 use hostwright_model::class::{ClassList, ClassName};
@@ -10,6 +10,7 @@ use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::plan::{Inputs, Plan};
 use hostwright_model::space::TreeFile;
 use hostwright_model::vars::Vars;
+use hostwright_plan::space::Condition;
 use hostwright_plan::{ConfigSpace, ConfigTree, check_plan, packages, parse, resolve, storage};
 use std::path::Path;
 
@@ -76,22 +77,30 @@ impl PackageLists for SpacePackages {
             let path = format!("package_config/{}", file.class);
             tree.files.insert(path, TreeFile::file(file.text.as_bytes(), false));
         }
-        let (space, mut diagnostics) = parse(&tree);
+        let (mut space, mut diagnostics) = parse(&tree);
+        if request.generic {
+            let blocks = space.packages.values_mut().flat_map(|file| &mut file.blocks);
+            blocks.filter(|it| it.condition.has_negation()).for_each(|it| {
+                it.condition = Condition::Always;
+            });
+        }
         let mut vars = Vars::default();
         for (name, value) in request.env.as_map() {
             vars.set(name, value, "environment");
         }
-        let groups = match packages::groups(&space, request.classes, &vars) {
-            Ok(groups) => groups,
-            Err(found) => {
-                diagnostics.extend(found);
-                Vec::new()
-            }
+        let groups = match request.fai_bugs {
+            true => packages::groups_with_leaks(&space, request.classes, &vars),
+            false => packages::groups(&space, request.classes, &vars).map(|it| (it, Vec::new())),
         };
-        let whole =
-            |group: &packages::Group| group.chunks(usize::MAX).map(|(group, _)| group).collect();
-        let groups = groups.iter().flat_map(|group| -> Vec<_> { whole(group) }).collect();
-        PackageSelection { groups, diagnostics }
+        let (groups, found) = groups.unwrap_or_else(|found| (Vec::new(), found));
+        diagnostics.extend(found);
+        let preloads = packages::preloads(&space, request.classes).into_iter();
+        let preloads = preloads.map(|file| PackagePreload {
+            url: file.url,
+            directory: file.directory,
+            is_temporary: file.is_temporary,
+        });
+        PackageSelection { groups, preloads: preloads.collect(), diagnostics }
     }
 }
 
@@ -99,10 +108,12 @@ impl PackageLists for SpacePackages {
 mod tests {
     use super::*;
     use hostwright_engine::tools::{Env, PackageText};
+    use hostwright_model::package::PackageGroup;
 
     #[test]
     fn install_packages_reads_as_the_planner_does() {
-        let text = "PACKAGES install\nnginx $flavour\nPACKAGES remove GUI\nxterm\n";
+        let text = "PACKAGES install\nnginx $flavour\nPACKAGES remove GUI\nxterm\n\
+                    PACKAGES apt !WEB\nmore\n";
         let files = [PackageText {
             path: "/space/package_config/WEB".to_owned(),
             class: "WEB".parse().unwrap(),
@@ -110,11 +121,21 @@ mod tests {
         }];
         let env: Env = [("flavour".to_owned(), "curl".to_owned())].into_iter().collect();
         let classes = "DEFAULT WEB LAST".parse().unwrap();
-        let request = PackageRequest { files: &files, classes: &classes, env: &env };
-        let selection = SpacePackages.select(request);
-        assert_eq!(selection.diagnostics, []);
-        let names: Vec<_> = selection.groups.iter().map(|group| group.names.join(" ")).collect();
-        assert_eq!(names, ["nginx curl"]);
+        let request = PackageRequest {
+            files: &files,
+            classes: &classes,
+            env: &env,
+            generic: false,
+            fai_bugs: false,
+        };
+        let names = |request| {
+            let selection = SpacePackages.select(request);
+            assert_eq!(selection.diagnostics, []);
+            let names = |group: &PackageGroup| group.names().collect::<Vec<_>>().join(" ");
+            selection.groups.iter().map(names).collect::<Vec<_>>()
+        };
+        assert_eq!(names(request), ["nginx curl"]);
+        assert_eq!(names(PackageRequest { generic: true, ..request }), ["nginx curl", "more"]);
     }
 
     #[test]

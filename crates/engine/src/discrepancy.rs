@@ -58,7 +58,7 @@ pub fn discrepancies(
     for (_, step) in plan.steps() {
         match &step.action {
             Action::Packages { group } => {
-                for name in &group.names {
+                for name in group.names() {
                     packages(&mut found, &installed, group.action, name);
                 }
             }

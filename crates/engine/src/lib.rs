@@ -32,6 +32,7 @@ mod interpreter;
 mod journal;
 mod logs;
 mod observe;
+mod package_calls;
 mod pass;
 mod passphrases;
 mod run;

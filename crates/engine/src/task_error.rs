@@ -11,6 +11,16 @@ use hostwright_model::phase::Phase;
 pub(crate) const DEFAULT_LIMIT: u32 = 700;
 /// At least one script of `scripts/` failed.
 pub(crate) const CONFIGURE_FAILED: u32 = 420;
+/// A call of a package manager failed.
+pub(crate) const PACKAGES_FAILED: u32 = 471;
+/// apt wrote a line that begins with `E:`.
+pub(crate) const APT_COMPLAINED: u32 = 472;
+/// The base system could not be brought up to date.
+pub(crate) const UPDATE_FAILED: u32 = 474;
+/// dpkg failed under apt.
+pub(crate) const DPKG_FAILED: u32 = 620;
+/// debootstrap failed.
+pub(crate) const BASE_FAILED: u32 = 801;
 /// A test wrote that it failed.
 pub(crate) const TESTS_FAILED: u32 = 312;
 
@@ -51,6 +61,11 @@ pub(crate) fn raise(host: &mut dyn Host, settings: &Settings, code: u32) -> Resu
         }
     }
     Ok(())
+}
+
+/// The same for an error that stops the run anyhow: what keeps it from being noted must not hide it.
+pub(crate) fn note(host: &mut dyn Host, settings: &Settings, code: u32) {
+    let _ = raise(host, settings, code);
 }
 
 /// Fails if the run's highest number is above the limit: what FAI 6.0.3 does, and what later

@@ -85,6 +85,11 @@ impl Work<'_> {
         self.logs.line(LogFile::Fai, line);
     }
 
+    /// Warns people and the step's log.
+    pub(crate) fn warn(&mut self, line: &str) {
+        tell(self.logs, self.log, self.emit, &self.step, Stream::Err, line);
+    }
+
     /// A path of the installed system.
     pub(crate) fn target(&self, path: &str) -> String {
         self.settings.in_target(path)

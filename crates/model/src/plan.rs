@@ -309,9 +309,18 @@ pub enum Action {
         /// The image.
         image: ImageRef,
     },
-    /// Unpack a base file of the space.
+    /// Look whether a server has a base file for one of the classes, fetch and verify it.
+    FetchBaseFile {
+        /// Where the server lists its base files.
+        url: String,
+        /// The classes whose base file would count, lowest priority first.
+        classes: Vec<ClassName>,
+        /// True if there is nothing else to make a base system of.
+        required: bool,
+    },
+    /// Unpack a base file.
     BaseFile {
-        /// File relative to the space.
+        /// File relative to the space; absolute for one that was fetched.
         path: String,
     },
     /// Make the base system with debootstrap(8).
@@ -325,6 +334,16 @@ pub enum Action {
     },
     /// Put fstab and crypttab into the target.
     InstallFstab,
+    /// Keep what is below a directory of the target in memory until the installation ends.
+    RamDisk {
+        /// Path in the target, `/var/lib/rpm`.
+        path: String,
+    },
+    /// Write what a RAM disk holds to where it belongs.
+    FlushRamDisk {
+        /// Path in the target.
+        path: String,
+    },
     /// Preseed debconf from a file of the space.
     Debconf {
         /// File relative to the space.
@@ -337,15 +356,49 @@ pub enum Action {
         /// Suite and mirror for a generated sources.list where the space has none.
         sources: Option<PackageSources>,
     },
+    /// Mount a mirror of packages below the target, read only.
+    MountMirror {
+        /// `SERVER:/PATH`, or a directory of this machine.
+        source: String,
+        /// Path in the target.
+        path: String,
+        /// Options of mount(8), separated by commas.
+        options: String,
+    },
     /// Mount pseudo file systems, forbid services, bring the base system up to date.
     UpdateBase,
     /// Mount pseudo file systems below the target, so that programs run in it; for an image, which
     /// needs nothing else of [`Action::UpdateBase`].
     MountPseudo,
+    /// Ask the package managers of the target whether they know every package that this plan
+    /// installs, before the first one is fetched.
+    CheckPackages {
+        /// True to leave those out that nobody knows, instead of stopping.
+        lenient: bool,
+    },
+    /// Put a file into the target before packages are installed.
+    Preload {
+        /// `file:/PATH` for a file of the target, else what curl(1) takes.
+        url: String,
+        /// Directory of the target.
+        directory: String,
+    },
+    /// Remove a file that was preloaded.
+    RemovePreloaded {
+        /// The same as of [`Action::Preload`].
+        url: String,
+        /// Directory of the target.
+        directory: String,
+    },
     /// One call of the package manager.
     Packages {
         /// What it is called with.
         group: PackageGroup,
+    },
+    /// Install package files of the space.
+    PackageFiles {
+        /// Files relative to the space, all `.deb` or all `.rpm`.
+        paths: Vec<String>,
     },
     /// Configure what is pending and drop downloaded packages.
     SettlePackages,

@@ -65,6 +65,9 @@ impl Action {
             Self::Debootstrap { suite, mirror, .. } => {
                 format!("make base system {suite} from {mirror}")
             }
+            Self::FetchBaseFile { url, .. } => format!("look for a base system at {url}"),
+            Self::RamDisk { path } => format!("keep {path} of the target in memory"),
+            Self::FlushRamDisk { path } => format!("write {path} of the target to its disk"),
             Self::InstallFstab => "put fstab into the target".to_owned(),
             Self::Debconf { path } => format!("preseed debconf from {path}"),
             Self::Repository { .. } => {
@@ -72,7 +75,25 @@ impl Action {
             }
             Self::UpdateBase => "bring the base system up to date".to_owned(),
             Self::MountPseudo => "mount proc, sys and dev below the target".to_owned(),
+            Self::MountMirror { source, path, .. } => {
+                format!("mount mirror {source} as {path} of the target")
+            }
+            Self::CheckPackages { lenient: false } => {
+                "check that every package is to be had".to_owned()
+            }
+            Self::CheckPackages { lenient: true } => {
+                "look for packages that are not to be had, to leave them out".to_owned()
+            }
+            Self::Preload { url, directory } => format!("put {url} into {directory} of the target"),
+            Self::RemovePreloaded { url, directory } => {
+                let name = url.rsplit('/').next().unwrap_or(url);
+                format!("remove {name} from {directory} of the target")
+            }
             Self::Packages { group } => packages(group),
+            Self::PackageFiles { paths } => match paths.as_slice() {
+                [one] => format!("install {one}"),
+                several => format!("install {} package files of the space", several.len()),
+            },
             Self::SettlePackages => "configure pending packages, drop downloads".to_owned(),
             Self::Script { path } | Self::Test { path } => format!("run {path}"),
             Self::Personalise { hostname, nic: Some(nic) } => {
@@ -148,14 +169,36 @@ fn format_volume(volume: &Volume) -> String {
 }
 
 fn packages(group: &PackageGroup) -> String {
-    let (verb, note) = match group.action {
-        PackageAction::Install => ("install", ""),
-        PackageAction::InstallNorec => ("install", " without recommended ones"),
-        PackageAction::Remove => ("remove", ""),
+    let (verb, noun, note) = match group.action {
+        PackageAction::Zypper
+        | PackageAction::Yumi
+        | PackageAction::Dnfi
+        | PackageAction::Install
+        | PackageAction::PacmanS
+        | PackageAction::ApkAdd => ("install", "package", ""),
+        PackageAction::InstallNorec => ("install", "package", " without recommended ones"),
+        PackageAction::Aptitude => ("install", "package", " by aptitude, without recommended ones"),
+        PackageAction::AptitudeR => ("install", "package", " by aptitude"),
+        PackageAction::Apt => ("install", "package", " by apt"),
+        PackageAction::Unpack => ("unpack", "package", ""),
+        PackageAction::ZypperPattern => ("install", "pattern", ""),
+        PackageAction::ZypperProduct => ("install", "product", ""),
+        PackageAction::Yumgroup | PackageAction::Dnfgroup => ("install", "package group", ""),
+        PackageAction::Taskinst => ("install", "task", ""),
+        PackageAction::Taskrm => ("remove", "task", ""),
+        PackageAction::Hold => ("hold", "package", ""),
+        PackageAction::DselectUpgrade => ("upgrade with selections for", "package", ""),
+        PackageAction::Remove
+        | PackageAction::ZypperRm
+        | PackageAction::Rpmr
+        | PackageAction::Yumr
+        | PackageAction::Dnfr
+        | PackageAction::PacmanRns
+        | PackageAction::ApkDel => ("remove", "package", ""),
     };
     let release = group.release.as_ref().map(|name| format!(" from {name}")).unwrap_or_default();
-    match group.names.as_slice() {
-        [one] => format!("{verb} package {one}{release}{note}"),
-        names => format!("{verb} {} packages{release}{note}", names.len()),
+    match group.packages.as_slice() {
+        [one] => format!("{verb} {noun} {}{release}{note}", one.name),
+        several => format!("{verb} {} {noun}s{release}{note}", several.len()),
     }
 }

@@ -35,7 +35,12 @@ pub fn render(plan: &Plan) -> String {
 
 fn render_stage(text: &mut String, stage: &Stage) {
     stage.steps.iter().for_each(|step| render_step(text, step));
-    if stage.barrier {
+    let asks = |step: &Step| {
+        matches!(step.action, Action::CheckPackages { .. } | Action::FetchBaseFile { .. })
+    };
+    if stage.barrier && stage.steps.iter().any(asks) {
+        text.push_str("  ---- then the plan is made again with what this finds\n");
+    } else if stage.barrier {
         text.push_str("  ---- then the plan is made again with what this code says\n");
     }
 }
@@ -62,7 +67,8 @@ fn reason(step: &Step) -> String {
 /// What does not fit into a title.
 pub(crate) fn details(action: &Action) -> Vec<String> {
     match action {
-        Action::Packages { group } => wrapped(&group.names, 84),
+        Action::Packages { group } => wrapped(group.names(), 84),
+        Action::PackageFiles { paths } => wrapped(paths.iter().map(String::as_str), 84),
         Action::Debootstrap { options, .. } if !options.is_empty() => {
             vec![format!("with {}", options.join(" "))]
         }
@@ -89,7 +95,7 @@ pub(crate) fn details(action: &Action) -> Vec<String> {
 }
 
 /// Words in lines of at most `columns`.
-fn wrapped(words: &[String], columns: usize) -> Vec<String> {
+fn wrapped<'a>(words: impl Iterator<Item = &'a str>, columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in words {
         match lines.last_mut() {
@@ -97,7 +103,7 @@ fn wrapped(words: &[String], columns: usize) -> Vec<String> {
                 line.push(' ');
                 line.push_str(word);
             }
-            _ => lines.push(word.clone()),
+            _ => lines.push(word.to_owned()),
         }
     }
     lines

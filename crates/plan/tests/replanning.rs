@@ -84,7 +84,10 @@ fn every_skip_by_every_piece_of_user_code_keeps_what_is_done() {
         let inputs = inputs_for(&target);
         let plan = resolve(&space, &inputs).unwrap();
         let barriers = plan.stages.iter().filter(|stage| stage.barrier);
-        let speakers: Vec<StepId> = barriers.flat_map(|s| &s.steps).map(|s| s.id.clone()).collect();
+        // The engine's own question ends a stage, too, but says nothing about tasks.
+        let user_code =
+            barriers.flat_map(|s| &s.steps).filter(|s| s.id.as_str() != "packages/check");
+        let speakers: Vec<StepId> = user_code.map(|s| s.id.clone()).collect();
         assert!(speakers.len() > 20);
         for by in &speakers {
             for phase in Phase::ALL {
@@ -173,6 +176,7 @@ fn every_function_defined_anew_keeps_what_is_done() {
         let inputs = inputs_for(&target);
         let plan = resolve(&space, &inputs).unwrap();
         let sourced = plan.stages.iter().filter(|stage| stage.barrier).flat_map(|s| &s.steps);
+        let sourced = sourced.filter(|step| step.id.as_str() != "packages/check");
         let speakers: Vec<StepId> = sourced.map(|step| step.id.clone()).collect();
         let names = Phase::ALL.iter().map(|phase| format!("task_{phase}"));
         let names: Vec<String> = names.chain(["call_hook".to_owned()]).collect();

@@ -165,7 +165,7 @@ fn damage_to_an_image_plan_is_found() {
             let group = hostwright_model::package::PackageGroup {
                 action: hostwright_model::package::PackageAction::Install,
                 release: None,
-                names: vec!["nginx".into()],
+                packages: vec![],
             };
             let action = Action::Packages { group };
             let step = Step { id: "packages/install/1".into(), action, why: Why::default() };

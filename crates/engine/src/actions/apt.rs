@@ -13,7 +13,12 @@ pub(super) fn apt_get(work: &Work<'_>) -> Command {
 
 /// A tool in the target, in the environment that maintainer scripts are to see.
 pub(super) fn in_target(work: &Work<'_>, tool: Tool) -> Command {
-    Command::new(tool)
+    as_in_target(work, Command::new(tool))
+}
+
+/// A command in the target, in the same environment.
+pub(super) fn as_in_target(work: &Work<'_>, command: Command) -> Command {
+    command
         .in_root(&work.settings.target_dir)
         .env("DEBIAN_FRONTEND", "noninteractive")
         .env("LC_ALL", "C.UTF-8")
@@ -46,7 +51,7 @@ pub(super) fn run(work: &mut Work<'_>, command: Command, source: &str) -> Result
 }
 
 /// The package that a line of apt's says it cannot find.
-fn unknown_package(line: &str) -> Option<&str> {
+pub(super) fn unknown_package(line: &str) -> Option<&str> {
     let error = line.strip_prefix("E: ")?;
     if let Some(name) = error.strip_prefix("Unable to locate package ") {
         return Some(name.trim());

@@ -2,6 +2,7 @@
 
 use super::{Done, boot_guard, mounts, repository};
 use crate::fault::ActionError;
+use crate::task_error;
 use crate::work::Work;
 use hostwright_host::{Command, HostError, Tool};
 use hostwright_model::event::EventBody;
@@ -35,13 +36,21 @@ pub(super) fn lay_image(work: &mut Work<'_>, image: &ImageRef) -> Result<Done, A
 
 /// Unpacks an archive of the space, over what an earlier attempt may have unpacked.
 pub(super) fn base_file(work: &mut Work<'_>, path: &str) -> Result<Done, ActionError> {
-    let archive = work.settings.in_space(path);
+    let is_fetched = path.starts_with('/');
+    let archive = if is_fetched { path.to_owned() } else { work.settings.in_space(path) };
+    if is_fetched && work.repeated && !work.exists(&archive)? {
+        // Removing it was the last thing that the attempt before did.
+        return Ok(Done::changed());
+    }
     let root = work.settings.target_dir.clone();
     work.host.make_dir(&root, 0o755)?;
     let tar = Command::new(Tool::Tar)
         .args(["--extract", "--numeric-owner", "--acls", "--selinux", "--xattrs"])
         .args(["--xattrs-include=*", "--directory", &root, "--file", &archive]);
     work.tool(tar)?;
+    if is_fetched {
+        work.host.remove(&archive)?;
+    }
     prepare(work)?;
     Ok(Done::changed())
 }
@@ -86,6 +95,9 @@ pub(super) fn debootstrap(
             emit(EventBody::StepProgress { step: step.clone(), done, total, unit });
         }
     })?;
+    if output.status != 0 {
+        task_error::note(work.host, work.settings, task_error::BASE_FAILED);
+    }
     output.success()?;
     prepare(work)?;
     Ok(Done::changed())

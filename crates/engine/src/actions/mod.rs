@@ -7,20 +7,25 @@ mod boot_guard;
 mod confirm;
 mod debconf;
 mod encrypt;
+mod fetched_base;
 mod files;
 mod finish;
 mod format;
 mod fstab;
 mod hardware;
 mod kernel;
+mod known_packages;
 mod lvm;
 mod metadata;
+mod mirror;
 mod mounts;
 mod nodes;
 mod packages;
 mod partition;
 mod personalise;
+mod preload;
 mod raid;
+mod ram_disk;
 mod repository;
 mod resize;
 mod restore;
@@ -36,7 +41,7 @@ pub(crate) use scripts::{source_traced, tests_failed};
 use crate::fault::ActionError;
 use crate::logs::LogFile;
 use crate::work::Work;
-use hostwright_model::plan::{Action, Observed, Outcome};
+use hostwright_model::plan::{Action, Discovered, Observed, Outcome};
 
 /// What an action came to.
 #[derive(Debug)]
@@ -48,6 +53,11 @@ pub(crate) struct Done {
 impl Done {
     fn changed() -> Self {
         Self { outcome: Outcome::Changed, observed: Observed::default() }
+    }
+
+    fn discovered(discovered: Discovered) -> Self {
+        let observed = Observed { discovered, ..Observed::default() };
+        Self { outcome: Outcome::AlreadyTrue, observed }
     }
 
     fn already_true() -> Self {
@@ -109,16 +119,26 @@ pub(crate) fn execute(
         Action::Mount { volume } => mounts::mount_volume(work, volume),
         Action::SwapOn { device } => mounts::swap_on(work, device),
         Action::LayImage { image } => base::lay_image(work, image),
+        Action::FetchBaseFile { url, classes, required } => {
+            fetched_base::fetch(work, url, classes, *required)
+        }
         Action::BaseFile { path } => base::base_file(work, path),
         Action::Debootstrap { suite, mirror, options } => {
             base::debootstrap(work, suite, mirror, options)
         }
         Action::InstallFstab => files::install_fstab(work),
+        Action::RamDisk { path } => ram_disk::mount(work, path),
+        Action::FlushRamDisk { path } => ram_disk::flush(work, path),
         Action::Debconf { path } => debconf::preseed(work, path),
         Action::Repository { keys, sources } => repository::write(work, keys, sources.as_ref()),
+        Action::MountMirror { source, path, options } => mirror::mount(work, source, path, options),
         Action::UpdateBase => packages::update_base(work),
         Action::MountPseudo => mounts::mount_pseudo(work),
+        Action::CheckPackages { lenient } => known_packages::check(work, *lenient),
+        Action::Preload { url, directory } => preload::fetch(work, url, directory),
+        Action::RemovePreloaded { url, directory } => preload::remove(work, url, directory),
         Action::Packages { group } => packages::run_group(work, group),
+        Action::PackageFiles { paths } => packages::install_files(work, paths),
         Action::SettlePackages => packages::settle(work),
         Action::Script { path } => scripts::script(work, path),
         Action::Test { path } => scripts::test(work, path),
@@ -147,7 +167,12 @@ fn log_of(action: &Action) -> LogFile {
         | Action::StorageFiles { .. } => LogFile::Format,
         Action::Repository { .. }
         | Action::UpdateBase
+        | Action::MountMirror { .. }
+        | Action::CheckPackages { .. }
+        | Action::Preload { .. }
+        | Action::RemovePreloaded { .. }
         | Action::Packages { .. }
+        | Action::PackageFiles { .. }
         | Action::SettlePackages => LogFile::Software,
         Action::Script { .. } | Action::Test { .. } => LogFile::Scripts,
         Action::Debconf { .. } => LogFile::Debconf,

@@ -32,11 +32,19 @@ pub(super) fn write(
     temporary(work)?;
     for key in keys {
         let content = work.host.read(&work.settings.in_space(key))?.unwrap_or_default();
-        let name = key.rsplit('/').next().unwrap_or(key);
-        let path = work.target(&format!("etc/apt/trusted.gpg.d/{name}"));
+        let path = work.target(&format!("etc/apt/trusted.gpg.d/{}", key_name(key, &content)));
         work.host.write(&path, &content, 0o644)?;
     }
     Ok(Done::changed())
+}
+
+/// The name of a key in the target. apt ignores an armoured key under `.gpg` and a binary one under
+/// `.asc`, so the content decides.
+fn key_name(path: &str, content: &[u8]) -> String {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let is_armoured = content.trim_ascii_start().starts_with(b"-----BEGIN PGP");
+    format!("{stem}.{}", if is_armoured { "asc" } else { "gpg" })
 }
 
 /// Copies a file of the space by FAI's own tool. True if the space has one for the classes.
@@ -122,6 +130,14 @@ fn sources_list(sources: &PackageSources) -> String {
 mod tests {
     use super::*;
     use hostwright_model::plan::SecuritySource;
+
+    #[test]
+    fn keys_have_the_ending_that_apt_believes() {
+        let armoured = b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n";
+        assert_eq!(key_name("package_config/A.gpg", armoured), "A.asc");
+        assert_eq!(key_name("package_config/A.asc", armoured), "A.asc");
+        assert_eq!(key_name("package_config/A.B.gpg", b"\x99\x02"), "A.B.gpg");
+    }
 
     #[test]
     fn sources_have_the_security_archive_below_the_main_one() {

@@ -1,7 +1,7 @@
 //! Puts back what lives only until the next reboot, so that a run whose journal survived one can go
 //! on: mounts, swap, volume groups, fetched images.
 
-use super::{base, confirm, encrypt, lvm, mounts, raid};
+use super::{base, confirm, encrypt, lvm, mirror, mounts, raid, ram_disk};
 use crate::fault::ActionError;
 use crate::work::Work;
 use hostwright_model::plan::Action;
@@ -13,6 +13,10 @@ pub(crate) fn restore(work: &mut Work<'_>, finished: &[Action]) -> Result<(), Ac
         return Ok(());
     }
     let runs_programs = !is_done(|action| matches!(action, Action::Finish));
+    let is_flushed = |disk: &str| {
+        let is = |action: &Action| matches!(action, Action::FlushRamDisk { path } if path == disk);
+        finished.iter().any(is)
+    };
     let wants_image = !is_done(|action| matches!(action, Action::LayImage { .. }));
     for action in finished {
         match action {
@@ -36,6 +40,10 @@ pub(crate) fn restore(work: &mut Work<'_>, finished: &[Action]) -> Result<(), Ac
             Action::UpdateBase | Action::MountPseudo if runs_programs => {
                 mounts::mount_pseudo(work)?;
             }
+            Action::MountMirror { source, path, options } => {
+                mirror::mount(work, source, path, options)?;
+            }
+            Action::RamDisk { path } if !is_flushed(path) => ram_disk::demand(work, path)?,
             Action::FetchImage { image } if wants_image => {
                 base::fetch_image(work, image)?;
             }

@@ -21,6 +21,7 @@ mod install_packages;
 mod link;
 pub(crate) mod mount2dir;
 mod options;
+mod package_names;
 pub(crate) mod perl_regex;
 mod scripts;
 mod sed;
@@ -28,7 +29,9 @@ mod session;
 mod statoverride;
 mod updatebase;
 
-pub use install_packages::{PackageLists, PackageRequest, PackageSelection, PackageText};
+pub use install_packages::{
+    PackageLists, PackagePreload, PackageRequest, PackageSelection, PackageText,
+};
 pub use session::{Env, Session};
 
 use hostwright_host::HostError;

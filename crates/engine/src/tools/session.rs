@@ -109,6 +109,11 @@ impl Session<'_> {
         self.absolute(target.unwrap_or("/"))
     }
 
+    /// True to do as FAI does where its documentation says otherwise.
+    pub(super) fn fai_bugs(&self) -> bool {
+        self.env.is_on(FAI_BUGS)
+    }
+
     /// The defined classes, lowest priority first.
     pub(super) fn classes(&self) -> Vec<String> {
         words(self.env.get("classes").unwrap_or_default())

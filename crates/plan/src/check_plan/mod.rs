@@ -62,6 +62,8 @@ struct State {
     has_storage_files: bool,
     has_base: bool,
     has_sources: bool,
+    /// True if the package managers were asked for all names.
+    has_checked_packages: bool,
     is_unmounted: bool,
     /// True for a plan that does something else than to install.
     has_other: bool,
@@ -209,7 +211,9 @@ impl Auditor<'_> {
                 self.demand(is_here, "plan-image-too-late", id, "the image was not fetched");
                 self.state.has_base = true;
             }
-            Action::BaseFile { .. } | Action::Debootstrap { .. } => self.state.has_base = true,
+            Action::BaseFile { .. }
+            | Action::Debootstrap { .. }
+            | Action::FetchBaseFile { required: true, .. } => self.state.has_base = true,
             Action::InstallFstab => {
                 let is_there = self.state.has_storage_files || !self.inputs.target.has_disks();
                 let trusted = self.is_skipped(Phase::Partition);
@@ -223,9 +227,22 @@ impl Auditor<'_> {
                 self.demand_base(id);
                 let has_sources = self.state.has_sources || self.is_skipped(Phase::Repository);
                 self.demand(has_sources, "plan-no-sources", id, "no step wrote package sources");
+                let is_checked = self.state.has_checked_packages;
+                let message = "nobody made sure that the packages are to be had";
+                self.demand(is_checked, "plan-unchecked-packages", id, message);
+            }
+            Action::CheckPackages { .. } => {
+                self.demand_base(id);
+                self.state.has_checked_packages = true;
             }
             Action::UpdateBase
             | Action::MountPseudo
+            | Action::RamDisk { .. }
+            | Action::FlushRamDisk { .. }
+            | Action::MountMirror { .. }
+            | Action::Preload { .. }
+            | Action::RemovePreloaded { .. }
+            | Action::PackageFiles { .. }
             | Action::Debconf { .. }
             | Action::SettlePackages
             | Action::Script { .. }
@@ -242,6 +259,7 @@ impl Auditor<'_> {
             | Action::Subroutines { .. }
             | Action::ClassScript { .. }
             | Action::SourceVars { .. }
+            | Action::FetchBaseFile { required: false, .. }
             | Action::Finish
             | Action::SaveLogs => {}
         }

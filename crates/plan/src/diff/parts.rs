@@ -94,8 +94,8 @@ pub(super) fn packages(side: Side<'_>) -> BTreeMap<String, String> {
         let Action::Packages { group } = &step.action else { continue };
         let release = group.release.as_ref().map(|name| format!(" from {name}"));
         let what = format!("{}{}", group.action.word(), release.unwrap_or_default());
-        for name in &group.names {
-            packages.insert(name.clone(), what.clone());
+        for name in group.names() {
+            packages.insert(name.to_owned(), what.clone());
         }
     }
     packages

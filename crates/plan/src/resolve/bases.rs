@@ -7,42 +7,108 @@ use hostwright_model::phase::Phase;
 use hostwright_model::plan::{Action, PackageSources, SecuritySource, Step, Why};
 use hostwright_model::vars::Vars;
 
-/// Variables that ask for something this version does not do, and what to do instead.
-const FOREIGN_VARS: [(&str, &str); 2] = [
-    ("FAI_BASEFILEURL", "put the base file into basefiles/ and unset the variable"),
-    ("FAI_DEBMIRROR", "unset it: packages come through the boot server's package proxy"),
-];
+/// Where FAI mounts a mirror unless `MNTPOINT` says otherwise, and how unless `romountopt` does.
+const MIRROR_PATH: &str = "/media/mirror";
+const MIRROR_OPTIONS: &str = "async,noatime,nolock,ro,actimeo=1800";
 
 impl Planner<'_> {
     /// The phase extrbase.
     pub(super) fn plan_base(&mut self, vars: &Vars) -> Result<(), Vec<Diagnostic>> {
-        self.refuse_foreign_vars(vars)?;
         self.hooks(Phase::Extrbase);
         if !self.does(Phase::Extrbase) {
             self.body(Phase::Extrbase, Vec::new(), false);
             return Ok(());
         }
-        let base = match self.space.base_file_of(&self.classes) {
-            Some((class, path)) => {
-                let why = Why::line(path.clone(), 0, Some(class.as_str()));
-                step(path.clone(), Action::BaseFile { path: path.clone() }, why)
-            }
-            None => self.debootstrap(vars)?,
+        if let Some(fetch) = self.fetch_base_file(vars) {
+            self.body(Phase::Extrbase, vec![fetch], true);
+        }
+        let base = match self.needs_fetched_base(vars) && self.inputs.discovered.base_file.is_none()
+        {
+            true => None,
+            false => Some(self.base_system(vars)?),
         };
         let why = Why::because("FAI's task extrbase");
-        self.body(Phase::Extrbase, vec![base, step("fstab", Action::InstallFstab, why)], false);
+        let fstab = step("fstab", Action::InstallFstab, why);
+        let mut steps: Vec<Step> = base.into_iter().chain([fstab]).collect();
+        steps.extend(self.ram_disks(vars, "ram-disk", |path| Action::RamDisk { path }));
+        self.body(Phase::Extrbase, steps, false);
         Ok(())
     }
 
-    fn refuse_foreign_vars(&self, vars: &Vars) -> Result<(), Vec<Diagnostic>> {
-        let is_set = |name: &str| vars.0.get(name).filter(|var| !var.value.is_empty());
-        let found = FOREIGN_VARS.iter().filter_map(|(name, cure)| {
-            let message = format!("this version does not support {name}");
-            let finding = Finding::error("foreign-variable", message, *cure);
-            is_set(name).map(|var| self.space.at_variable(finding, name, var))
+    /// What makes the base system: a file that was fetched, a file of the space, or debootstrap.
+    fn base_system(&self, vars: &Vars) -> Result<Step, Vec<Diagnostic>> {
+        if let Some(path) = &self.inputs.discovered.base_file {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            let why = self.why_var(vars, "FAI_BASEFILEURL");
+            return Ok(step(
+                format!("basefiles/{name}"),
+                Action::BaseFile { path: path.clone() },
+                why,
+            ));
+        }
+        match self.space.base_file_of(&self.classes) {
+            Some((class, path)) => {
+                let why = Why::line(path.clone(), 0, Some(class.as_str()));
+                Ok(step(path.clone(), Action::BaseFile { path: path.clone() }, why))
+            }
+            None => self.debootstrap(vars),
+        }
+    }
+
+    /// True if only a base file from FAI_BASEFILEURL can make the base system.
+    fn needs_fetched_base(&self, vars: &Vars) -> bool {
+        let is_set = |name: &str| vars.get(name).is_some_and(|value| !value.trim().is_empty());
+        is_set("FAI_BASEFILEURL")
+            && !is_set("FAI_DEBOOTSTRAP")
+            && self.space.base_file_of(&self.classes).is_none()
+    }
+
+    /// The question for a base file of a class above the one that the space has one for.
+    fn fetch_base_file(&self, vars: &Vars) -> Option<Step> {
+        let url = vars.get("FAI_BASEFILEURL").filter(|url| !url.is_empty())?.to_owned();
+        let own = self.space.base_file_of(&self.classes).map(|(class, _)| class);
+        let mut above: Vec<_> =
+            self.classes.iter().rev().take_while(|class| Some(*class) != own).cloned().collect();
+        above.reverse();
+        let why = self.why_var(vars, "FAI_BASEFILEURL");
+        let action =
+            Action::FetchBaseFile { url, classes: above, required: self.needs_fetched_base(vars) };
+        Some(step("fetch-base-file", action, why))
+    }
+
+    /// A step for each directory that FAI_RAMDISKS names.
+    fn ram_disks(&self, vars: &Vars, kind: &str, action: fn(String) -> Action) -> Vec<Step> {
+        let paths = vars.get("FAI_RAMDISKS").unwrap_or_default().split_whitespace();
+        let why = self.why_var(vars, "FAI_RAMDISKS");
+        let steps = (1..).zip(paths).map(|(number, path)| {
+            step(format!("{kind}/{number}"), action(path.to_owned()), why.clone())
         });
-        let found: Vec<Diagnostic> = found.collect();
-        if found.is_empty() { Ok(()) } else { Err(found) }
+        steps.collect()
+    }
+
+    /// What brings RAM disks to the disk again, at the end of the installation.
+    pub(super) fn flush_ram_disks(&self) -> Vec<Step> {
+        let flush = |path| Action::FlushRamDisk { path };
+        let vars = self.inputs.vars.as_ref();
+        vars.map(|vars| self.ram_disks(vars, "flush-ram-disk", flush)).unwrap_or_default()
+    }
+
+    /// The mirror that FAI_DEBMIRROR names.
+    fn mirror(&self, vars: &Vars) -> Result<Option<Step>, Vec<Diagnostic>> {
+        let is_set = |name: &str| vars.0.get(name).filter(|var| !var.value.is_empty());
+        let Some(var) = is_set("FAI_DEBMIRROR") else { return Ok(None) };
+        if !var.value.contains(":/") && !var.value.starts_with('/') {
+            let message = format!("FAI_DEBMIRROR is '{}', not a place to mount from", var.value);
+            let cure = "set it to SERVER:/PATH, or to a directory of the machine that installs";
+            let finding = Finding::error("bad-value", message, cure);
+            return Err(vec![self.space.at_variable(finding, "FAI_DEBMIRROR", var)]);
+        }
+        let path = is_set("MNTPOINT").map_or(MIRROR_PATH, |var| &var.value).to_owned();
+        // FAI keeps the word `-o` in the variable.
+        let options = is_set("romountopt").map_or(MIRROR_OPTIONS, |var| &var.value);
+        let options = options.trim().trim_start_matches("-o").trim().to_owned();
+        let action = Action::MountMirror { source: var.value.clone(), path, options };
+        Ok(Some(step("mirror", action, self.why_var(vars, "FAI_DEBMIRROR"))))
     }
 
     fn debootstrap(&self, vars: &Vars) -> Result<Step, Vec<Diagnostic>> {
@@ -82,7 +148,8 @@ impl Planner<'_> {
             None => Why::because("FAI's task repository"),
         };
         let repository = step("repository", Action::Repository { keys, sources }, why);
-        self.body(Phase::Repository, vec![repository], false);
+        let steps = [Some(repository), self.mirror(vars)?].into_iter().flatten().collect();
+        self.body(Phase::Repository, steps, false);
         Ok(())
     }
 

@@ -72,6 +72,7 @@ pub fn advise(space: &ConfigSpace, inputs: &Inputs) -> Vec<Diagnostic> {
     let mut found: Vec<Diagnostic> =
         found.filter(|finding| finding.severity == Severity::Warning).cloned().collect();
     let planner = Planner { space, inputs, classes, stages: Vec::new() };
+    found.extend(planner.leaked_removals());
     let file = space.disk_config_of(&planner.classes);
     let layout = (planner.layout(), planner.storage_facts());
     if let ((Ok(Some(_)), Ok(facts)), Some((_, file))) = (layout, file) {
@@ -182,6 +183,11 @@ impl Planner<'_> {
         let tests = self.scripts_of(&self.space.tests, "test", |path| Action::Test { path });
         self.body(Phase::Tests, tests, true);
         self.hooks(Phase::Finish);
+        let flush = self.flush_ram_disks();
+        if !flush.is_empty() {
+            // Whoever skips the task does not want to lose what was installed.
+            self.stages.push(Stage { phase: Phase::Finish, steps: flush, barrier: false });
+        }
         self.fixed(Phase::Finish, "finish", Action::Finish);
         if self.inputs.target.has_disks() {
             self.hooks(Phase::Chboot);

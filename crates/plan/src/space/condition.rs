@@ -62,6 +62,11 @@ impl Condition {
         }
     }
 
+    /// True if the absence of a class may make it true.
+    pub fn has_negation(&self) -> bool {
+        matches!(self, Self::Expression(expression) if expression.has_negation())
+    }
+
     /// Every class it mentions.
     pub fn classes(&self) -> Vec<&ClassName> {
         match self {
@@ -103,6 +108,16 @@ impl Expression {
             Self::Not(inner) => !inner.holds(classes),
             Self::And(left, right) => left.holds(classes) && right.holds(classes),
             Self::Or(left, right) => left.holds(classes) || right.holds(classes),
+        }
+    }
+
+    fn has_negation(&self) -> bool {
+        match self {
+            Self::Class(_) => false,
+            Self::Not(_) => true,
+            Self::And(left, right) | Self::Or(left, right) => {
+                left.has_negation() || right.has_negation()
+            }
         }
     }
 

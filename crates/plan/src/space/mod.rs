@@ -23,7 +23,7 @@ mod var_file;
 pub use condition::{Condition, Expression};
 pub(crate) use hooks::{distance, is_task, nearest_task};
 pub(crate) use package_file::variable;
-pub use package_file::{BlockAction, PackageBlock, PackageFile, PackageWord};
+pub use package_file::{BlockAction, PackageBlock, PackageFile, PackageWord, Preload};
 pub use read::parse;
 pub use var_file::{Assignment, VarFile};
 

@@ -11,50 +11,21 @@
 use super::condition::Condition;
 use crate::finding::{Finding, Line};
 use hostwright_model::diagnostic::Diagnostic;
-use hostwright_model::package::PackageAction;
+use hostwright_model::package::{PackageAction, PackageSystem};
 
-/// Actions of FAI that this version knows and does not execute.
-const OTHER_ACTIONS: [&str; 32] = [
-    "y2i",
-    "y2r",
-    "zypper",
-    "zypper-pattern",
-    "zypper-product",
-    "zypper-rm",
-    "yast",
-    "rpmr",
-    "urpmi",
-    "urpme",
-    "yumgroup",
-    "yumi",
-    "yumr",
-    "dnfgroup",
-    "dnfi",
-    "dnfr",
-    "smarti",
-    "smartr",
-    "hold",
-    "taskrm",
-    "taskinst",
-    "cupt",
-    "cupt-r",
-    "aptitude",
-    "aptitude-r",
-    "apt",
-    "unpack",
-    "dselect-upgrade",
-    "pacman-Rns",
-    "pacman-S",
-    "apk-add",
-    "apk-del",
-];
+/// Actions of FAI that Hostwright does not execute: package managers that are gone from the field.
+const FOREIGN_ACTIONS: [&str; 9] =
+    ["y2i", "y2r", "yast", "urpmi", "urpme", "smarti", "smartr", "cupt", "cupt-r"];
+
+/// What dpkg can be told to select for a package.
+const SELECTIONS: [&str; 4] = ["install", "hold", "deinstall", "purge"];
 
 /// What a header asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BlockAction {
-    /// Something this version does.
+    /// Something that is done.
     Known(PackageAction),
-    /// Another action of FAI, which stops a plan if it is wanted.
+    /// An action of FAI for a package manager that is not supported; it stops a plan if it is wanted.
     Foreign(String),
 }
 
@@ -94,6 +65,19 @@ pub struct PackageWord {
     pub column: u32,
 }
 
+/// A line `PRELOAD URL DIRECTORY`, or `PRELOADRM`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preload {
+    /// `file:/PATH` for a file of the target, else what curl(1) takes.
+    pub url: String,
+    /// The directory of the target that it goes into.
+    pub directory: String,
+    /// True for `PRELOADRM`: removed again when everything is installed.
+    pub is_temporary: bool,
+    /// Line of the file.
+    pub line: u32,
+}
+
 /// A parsed `package_config/CLASS`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PackageFile {
@@ -101,8 +85,8 @@ pub struct PackageFile {
     pub path: String,
     /// Headers in order.
     pub blocks: Vec<PackageBlock>,
-    /// Lines with `PRELOAD` or `PRELOADRM`.
-    pub preload_lines: Vec<u32>,
+    /// Files to fetch before anything is installed.
+    pub preloads: Vec<Preload>,
     text: String,
 }
 
@@ -114,7 +98,9 @@ impl PackageFile {
         for line in Line::all(path, text) {
             reader.line(line);
         }
-        (reader.file, reader.findings)
+        let Reader { file, mut findings, .. } = reader;
+        findings.extend(file.blocks.iter().filter_map(|block| odd_selection(&file, block)));
+        (file, findings)
     }
 
     /// A diagnostic about `length` bytes at a place of this file.
@@ -153,9 +139,7 @@ impl Reader {
         let mut words = code.split_whitespace();
         let Some(first) = words.next() else { return };
         match first {
-            "PRELOAD" | "PRELOADRM" if code.starts_with(first) => {
-                self.file.preload_lines.push(line.number);
-            }
+            "PRELOAD" | "PRELOADRM" if code.starts_with(first) => self.preload(line, code),
             "PACKAGES" if code.starts_with(first) => self.header(line, &code[first.len()..]),
             "PACKAGES" => {
                 let message = "'PACKAGES' only begins a block in the first column of a line";
@@ -171,10 +155,34 @@ impl Reader {
         }
     }
 
+    fn preload(&mut self, line: Line<'_>, code: &str) {
+        let words: Vec<&str> = code.split_whitespace().collect();
+        let [word, url, directory] = words[..] else {
+            let message = "a preload takes a URL and a directory of the target";
+            let cure = "write 'PRELOAD URL DIRECTORY'";
+            let finding = Finding::error("bad-preload", message, cure);
+            self.findings.push(finding.at_span(line, code.trim()));
+            return;
+        };
+        if !url.contains(":/") || url.ends_with('/') {
+            let message = format!("'{url}' does not name a file by a URL");
+            let cure = "write http://…/FILE, or file:/PATH for a file of the target";
+            self.findings.push(Finding::error("bad-preload", message, cure).at_span(line, url));
+            return;
+        }
+        self.file.preloads.push(Preload {
+            url: url.to_owned(),
+            directory: directory.to_owned(),
+            is_temporary: word == "PRELOADRM",
+            line: line.number,
+        });
+    }
+
     fn header(&mut self, line: Line<'_>, rest: &str) {
         self.header = Header::Broken;
         match parse_header(line, rest) {
-            Ok(block) => {
+            Ok((block, finding)) => {
+                self.findings.extend(finding);
                 self.file.blocks.push(block);
                 self.header = Header::Block;
             }
@@ -185,19 +193,17 @@ impl Reader {
 
     fn packages(&mut self, line: Line<'_>, code: &str) {
         if let Header::None = self.header {
-            let finding = Finding::error(
-                "packages-before-header",
-                "packages without a header above them",
-                "write a line such as 'PACKAGES install' above them",
-            );
+            let message = "packages without a header above them; as with FAI they are ignored";
+            let cure = "write a line such as 'PACKAGES install' above them";
+            let finding = Finding::warning("packages-before-header", message, cure);
             self.findings.push(finding.at_span(line, code.trim()));
             self.header = Header::Broken;
         }
         let Header::Block = self.header else { return };
         let block = self.file.blocks.last_mut().expect("invariant: Header::Block has a block");
         for word in code.split_whitespace() {
-            if matches!(block.action, BlockAction::Known(_)) {
-                self.findings.extend(name_finding(word).map(|found| found.at_span(line, word)));
+            if let BlockAction::Known(action) = block.action {
+                self.findings.extend(word_finding(action, word).map(|it| it.at_span(line, word)));
             }
             let column = line.column_of(word);
             block.words.push(PackageWord { text: word.to_owned(), line: line.number, column });
@@ -219,29 +225,30 @@ impl NoBlock {
     }
 }
 
-/// Reads what follows `PACKAGES`.
-fn parse_header(line: Line<'_>, rest: &str) -> Result<PackageBlock, NoBlock> {
+/// Reads what follows `PACKAGES`; with a block may come a warning about it.
+fn parse_header(line: Line<'_>, rest: &str) -> Result<(PackageBlock, Option<Diagnostic>), NoBlock> {
     let mut words = rest.split_whitespace();
     let Some(action_word) = words.next() else {
         let finding = Finding::error(
             "packages-without-action",
             "'PACKAGES' without an action",
-            "name one: 'PACKAGES install', 'PACKAGES install-norec' or 'PACKAGES remove'",
+            "name one, such as in 'PACKAGES install'; 'install_packages -H' lists them",
         );
         return Err(NoBlock::at(finding, line, line.text.trim_end()));
     };
     let action = action(line, action_word)?;
     let mut condition_from = line.column_of(action_word) as usize - 1 + action_word.len();
-    let mut release = None;
+    let (mut release, mut bad_option) = (None, None);
     for word in words {
         let Some((key, value)) = word.split_once('=') else { break };
-        if key != "release" || value.is_empty() || release.is_some() {
-            let message = format!("'{word}' is not an option of 'PACKAGES'");
+        if key == "release" && !value.is_empty() && release.is_none() {
+            release = Some(value.to_owned());
+        } else {
+            let message = format!("'{word}' is not an option of 'PACKAGES', and has no effect");
             let cure = "the only option is 'release=SUITE', once, in front of the classes";
-            let finding = Finding::error("bad-package-option", message, cure);
-            return Err(NoBlock::at(finding, line, word));
+            let finding = Finding::warning("bad-package-option", message, cure);
+            bad_option = Some(finding.at_span(line, word));
         }
-        release = Some(value.to_owned());
         condition_from = line.column_of(word) as usize - 1 + word.len();
     }
     let code_end = line.column_of(rest) as usize - 1 + rest.len();
@@ -250,44 +257,64 @@ fn parse_header(line: Line<'_>, rest: &str) -> Result<PackageBlock, NoBlock> {
             let cure = "write classes, or an expression of classes with ! && || ( )";
             NoBlock::at(Finding::error("bad-condition", bad.message, cure), line, bad.span)
         })?;
-    Ok(PackageBlock { action, release, condition, line: line.number, words: Vec::new() })
+    let block = PackageBlock { action, release, condition, line: line.number, words: Vec::new() };
+    Ok((block, bad_option))
 }
 
 fn action(line: Line<'_>, word: &str) -> Result<BlockAction, NoBlock> {
-    let known = [PackageAction::Install, PackageAction::InstallNorec, PackageAction::Remove];
-    if let Some(action) = known.into_iter().find(|action| action.word() == word) {
-        return Ok(BlockAction::Known(action));
+    if let Some(action) = PackageAction::ALL.iter().find(|action| action.word() == word) {
+        return Ok(BlockAction::Known(*action));
     }
-    if OTHER_ACTIONS.contains(&word) {
+    if FOREIGN_ACTIONS.contains(&word) {
         return Ok(BlockAction::Foreign(word.to_owned()));
     }
     if word == "skip" {
         return Err(NoBlock::Hidden);
     }
-    let message = format!("'{word}' is not an action of 'PACKAGES'");
+    let message =
+        format!("'{word}' is not an action of 'PACKAGES', so nothing is done with what follows");
     let cure = match word.chars().all(|c| !c.is_ascii_lowercase()) {
         true => format!("it looks like a class; write 'PACKAGES install {word}'"),
-        false => "write 'PACKAGES install', 'PACKAGES install-norec' or 'PACKAGES remove'".into(),
+        false => "write one such as 'PACKAGES install', or 'PACKAGES skip' to hide it".to_owned(),
     };
-    let finding = Finding::error("unknown-package-action", message, cure);
+    let finding = Finding::warning("unknown-package-action", message, cure);
     Err(NoBlock::at(finding, line, word))
 }
 
-/// What is wrong with a package word, if apt cannot take it.
-fn name_finding(word: &str) -> Option<Finding> {
+/// The finding about `dselect-upgrade` without a selection behind each package.
+fn odd_selection(file: &PackageFile, block: &PackageBlock) -> Option<Diagnostic> {
+    if block.action != BlockAction::Known(PackageAction::DselectUpgrade) {
+        return None;
+    }
+    let wrong = block.words.chunks(2).find(|pair| {
+        pair.get(1).is_none_or(|selection| !SELECTIONS.contains(&selection.text.as_str()))
+    })?;
+    let place = wrong.last()?;
+    let message = format!("'{}' has no selection behind it", wrong[0].text);
+    let cure = format!("write pairs of package and selection: {}", SELECTIONS.join(", "));
+    let finding = Finding::error("bad-selection", message, cure);
+    Some(file.at(finding, place.line, place.column, place.text.len() as u32))
+}
+
+/// What is wrong with a word, if its package manager cannot take it.
+fn word_finding(action: PackageAction, word: &str) -> Option<Finding> {
     match variable(word) {
         Err(()) => {
             let message = format!("'{word}' is more than a package name with one variable");
             let cure = "write '$name' or '${name}', and compute the value in a .var file";
-            return Some(Finding::error("bad-package-word", message, cure));
+            Some(Finding::error("bad-package-word", message, cure))
         }
-        Ok(Some(_)) => return None,
-        Ok(None) => {}
+        Ok(None) if action.system() == PackageSystem::Apt => debian_name_finding(word),
+        Ok(_) => None,
     }
+}
+
+fn debian_name_finding(word: &str) -> Option<Finding> {
     let name = word.split(['=', '/', ':']).next().unwrap_or_default();
-    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.*?^".contains(c);
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.*?^~".contains(c);
     let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
-    if starts_well && name.chars().all(legal) {
+    // aptitude has patterns, such as ~tdesktop.
+    if (starts_well || name.starts_with(['~', '?'])) && name.chars().all(legal) {
         return None;
     }
     let message = format!("'{word}' cannot be the name of a Debian package");
@@ -330,7 +357,7 @@ mod tests {
     #[test]
     fn blocks_carry_action_release_condition_and_words() {
         let text = "# c\nPACKAGES install-norec\na b # x\n\n\
-                    PACKAGES install release=sid A B # x\n${k}-\nPACKAGES dnfi\nFoo\n\
+                    PACKAGES install release=sid A B # x\n${k}-\nPACKAGES cupt\nFoo\n\
                     PACKAGES skip\nx\nPACKAGES remove !A\nz\r\nPRELOAD file:/x /y\n";
         let (file, findings) = PackageFile::parse("package_config/T", text);
         assert_eq!(findings, []);
@@ -342,10 +369,12 @@ mod tests {
         assert_eq!(file.blocks[1].release.as_deref(), Some("sid"));
         assert_eq!(file.blocks[1].condition.classes().len(), 2);
         assert_eq!(words(1), [("${k}-", 6, 1)]);
-        assert_eq!(file.blocks[2].action, BlockAction::Foreign("dnfi".to_owned()));
+        assert_eq!(file.blocks[2].action, BlockAction::Foreign("cupt".to_owned()));
         assert_eq!(words(3), [("z", 12, 1)]);
         assert_eq!(file.blocks.len(), 4);
-        assert_eq!(file.preload_lines, [13]);
+        let preload = &file.preloads[0];
+        assert_eq!((preload.url.as_str(), preload.directory.as_str()), ("file:/x", "/y"));
+        assert_eq!((preload.is_temporary, preload.line), (false, 13));
     }
 
     #[test]

@@ -147,7 +147,7 @@ impl Reader {
             ("files", [directories @ .., class]) if !directories.is_empty() => {
                 self.variant(path, &directories.join("/"), class);
             }
-            ("pkgs", [class, name]) if name.ends_with(".deb") || name.ends_with(".rpm") => {
+            ("pkgs", [class, .., name]) if name.ends_with(".deb") || name.ends_with(".rpm") => {
                 if let Some(class) = self.class(path, class) {
                     self.space.package_archives.entry(class).or_default().push(path.to_owned());
                 }

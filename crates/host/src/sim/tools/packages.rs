@@ -97,6 +97,7 @@ pub(super) fn apt_get(state: &mut State, call: &Call<'_>) -> Result<Reply, HostE
         "--purge",
         "--reinstall",
         "-d",
+        "-s --simulate --dry-run",
         "--autoremove --auto-remove",
         "--allow-downgrades",
         "--allow-remove-essential",
@@ -127,6 +128,7 @@ pub(super) fn apt_get(state: &mut State, call: &Call<'_>) -> Result<Reply, HostE
                 remove(state, call, &format!("{ARCHIVES}/{name}"))?;
             }
         }
+        "install" if options.has("-s") => return Ok(unknown_to_apt(call, words)),
         "install" => return apt_install(state, call, words, options.has("-d")),
         "remove" | "purge" => {
             for package in words {
@@ -139,15 +141,24 @@ pub(super) fn apt_get(state: &mut State, call: &Call<'_>) -> Result<Reply, HostE
     Ok(Reply::ok())
 }
 
+/// What apt says before it does anything: a line for each package that no archive has.
+fn unknown_to_apt(call: &Call<'_>, words: &[&str]) -> Reply {
+    let missing = words.iter().filter(|word| call.missing_packages.contains(plain_name(word)));
+    let err: Vec<String> =
+        missing.map(|word| format!("E: Unable to locate package {word}")).collect();
+    let status = if err.is_empty() { 0 } else { APT_FAILED };
+    Reply { status, out: Vec::new(), err }
+}
+
 fn apt_install(
     state: &mut State,
     call: &Call<'_>,
     words: &[&str],
     only_download: bool,
 ) -> Result<Reply, HostError> {
-    let missing = words.iter().find(|word| call.missing_packages.contains(plain_name(word)));
-    if let Some(missing) = missing {
-        return Ok(Reply::fail(APT_FAILED, format!("E: Unable to locate package {missing}")));
+    let refusal = unknown_to_apt(call, words);
+    if refusal.status != 0 {
+        return Ok(refusal);
     }
     // Without power, half of the packages are unpacked and none is configured.
     let count = if call.torn { words.len().div_ceil(2) } else { words.len() };
