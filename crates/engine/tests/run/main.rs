@@ -9,3 +9,4 @@ mod crash;
 mod directory;
 mod loop_disk;
 mod overrides;
+mod package_managers;
