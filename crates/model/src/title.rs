@@ -35,13 +35,9 @@ impl Action {
                 format!("save tables and headers of {}", devices.join(", "))
             }
             Self::TakeDown { layer } => take_down(layer),
-            Self::ResizeFileSystem { device, file_system, size_bytes } => match size_bytes {
-                Some(size) => {
-                    let size = ByteSize(*size).rounded();
-                    format!("resize {file_system} on {device} to {size}")
-                }
-                None => format!("grow {file_system} to all of {device}"),
-            },
+            Self::ResizeFileSystem { device, file_system, size_bytes } => {
+                resize(device, file_system, *size_bytes)
+            }
             Self::RaidArray { array } => raid_array(array),
             Self::Encrypt { encrypted } => encrypt(encrypted),
             Self::PartitionTable { disk } => partition_table(disk),
@@ -130,6 +126,15 @@ fn take_down(layer: &OldLayer) -> String {
             format!("take RAID array {name} of {} apart", members.join(", "))
         }
         OldLayer::Signatures { device } => format!("wipe signatures of {device}"),
+    }
+}
+
+fn resize(device: &str, file_system: &str, size_bytes: Option<u64>) -> String {
+    match size_bytes {
+        Some(size) => {
+            format!("resize {file_system} on {device} to {}", ByteSize(size).rounded())
+        }
+        None => format!("grow {file_system} to all of {device}"),
     }
 }
 
