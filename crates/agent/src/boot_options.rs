@@ -2,6 +2,7 @@
 
 use hostwright_model::ids::MacAddr;
 use hostwright_model::installer::BootParameters;
+use std::collections::BTreeMap;
 
 /// The words on the kernel command line that are for the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,24 @@ pub struct BootOptions {
     pub mac: Option<MacAddr>,
     /// What comes after a finished installation: `hostwright.after=poweroff`, else a reboot.
     pub power_off: bool,
+    /// Words `NAME=value`, which FAI makes variables of: `FAI_FLAGS=verbose,sshd`.
+    pub vars: BTreeMap<String, String>,
+}
+
+/// Variables that the kernel command line must not set: with them nothing would work as planned.
+const PROTECTED: [&str; 12] = [
+    "BASH_ENV", "ENV", "FAI", "FAI_ROOT", "HOME", "IFS", "LOGDIR", "PATH", "ROOTCMD", "SHELL",
+    "TERM", "target",
+];
+
+/// A word of the kernel command line as a variable.
+fn variable(word: &str) -> Option<(String, String)> {
+    let (name, value) = word.split_once('=')?;
+    let mut chars = name.chars();
+    let is_name = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let is_safe = !PROTECTED.contains(&name) && !name.starts_with("LD_");
+    (is_name && is_safe).then(|| (name.to_owned(), value.trim_matches('"').to_owned()))
 }
 
 impl BootOptions {
@@ -25,6 +44,7 @@ impl BootOptions {
         Self {
             parameters: BootParameters::from_cmdline(cmdline),
             mac: mac.and_then(|text| text.parse().ok()),
+            vars: cmdline.split_whitespace().filter_map(variable).collect(),
             power_off: last("hostwright.after=") == Some("poweroff"),
         }
     }
@@ -42,6 +62,16 @@ mod tests {
         assert_eq!(mac("BOOTIF=01-52-54-00-12-34-56 quiet\n"), expected);
         assert_eq!(mac("BOOTIF=06-52-54-00-12-34-56"), None);
         assert_eq!(mac("hostwright.mac=nonsense"), None);
+    }
+
+    #[test]
+    fn words_become_variables_but_not_the_agent_s_own() {
+        let options = BootOptions::from_cmdline(
+            "quiet FAI_FLAGS=verbose,sshd ADDCLASSES=A,B PATH=/x LD_PRELOAD=/y hostwright.mac=z 1x=2",
+        );
+        let vars: Vec<_> =
+            options.vars.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(vars, ["ADDCLASSES=A,B", "FAI_FLAGS=verbose,sshd"]);
     }
 
     #[test]

@@ -28,6 +28,7 @@ use hostwright_model::facts::Facts;
 use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::overrides::Overrides;
 use hostwright_model::plan::{Discovered, Inputs, TargetProfile};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -91,6 +92,8 @@ struct Connected {
     server: String,
     order: Order,
     reporter: Reporter,
+    /// Variables of the kernel command line.
+    boot_vars: BTreeMap<String, String>,
 }
 
 /// Brings the network up and asks the server what to do.
@@ -115,7 +118,8 @@ fn connect(console: &Console) -> Result<Connected, Box<Fault>> {
         .say(&format!("this is {}, run {}, attempt {}", order.machine, order.run, order.attempt));
     let reporter = Reporter::new(console.clone(), client.events(order.attempt));
     reporter.emit(EventBody::AgentStarted { uptime_ms: process::uptime_ms() });
-    Ok(Connected { client, server: parameters.server, order, reporter })
+    let (server, boot_vars) = (parameters.server, options.vars);
+    Ok(Connected { client, server, order, reporter, boot_vars })
 }
 
 /// A word that no other start of the agent has.
@@ -161,7 +165,8 @@ impl Connected {
     ) -> Result<(), Box<Fault>> {
         let store = format!("{}{}", self.server.trim_end_matches('/'), self.order.store_path);
         let mut images = StoreImages::new(&store, format!("{WORK_DIR}/image"));
-        let (settings, inputs) = (settings(&self.order), inputs(&self.order, facts)?);
+        let (settings, inputs) =
+            (settings(&self.order, &self.boot_vars), inputs(&self.order, facts)?);
         let mut session = Session::open(host, &mut images, settings, inputs)?;
         let mut emit = |body| self.reporter.emit(body);
         hostwright_engine::run(&mut session, &mut planner, &mut emit).map(drop)
@@ -233,8 +238,11 @@ fn inputs(order: &Order, facts: Facts) -> Result<Inputs, Box<Fault>> {
     })
 }
 
-/// FAI's own directories, since scripts know them.
-fn settings(order: &Order) -> Settings {
+/// FAI's own directories, since scripts know them. What the server says of the machine wins over the
+/// kernel command line.
+fn settings(order: &Order, boot_vars: &BTreeMap<String, String>) -> Settings {
+    let mut vars = boot_vars.clone();
+    vars.extend(order.vars.clone());
     Settings {
         record_dir: record_dir(),
         space_dir: SPACE_DIR.to_owned(),
@@ -243,7 +251,7 @@ fn settings(order: &Order) -> Settings {
         program: tools_root::PROGRAM.to_owned(),
         shims: true,
         package_proxy: order.package_proxy.clone(),
-        vars: order.vars.clone(),
+        vars,
         flags: vec!["verbose".to_owned(), "reboot".to_owned()],
         verbose: true,
         firmware_view: None,
@@ -263,7 +271,6 @@ mod tests {
     use hostwright_model::facts::{Dmi, FACTS_VERSION, Firmware};
     use hostwright_model::ids::Digest;
     use hostwright_model::plan::Rules;
-    use std::collections::BTreeMap;
 
     fn order(classes: &[&str]) -> Order {
         let blob = |path: &str| Blob { path: path.into(), digest: Digest([0; 32]), size_bytes: 1 };
@@ -305,7 +312,12 @@ mod tests {
         assert_eq!(inputs.target, TargetProfile::DisksClassic);
         let given: Vec<_> = inputs.given_classes.iter().map(|class| class.as_str()).collect();
         assert_eq!(given, ["WEB", "SITE_A"]);
-        let settings = settings(&order);
+        let boot_vars = BTreeMap::from([
+            ("KEYMAP".to_owned(), "de".to_owned()),
+            ("FAI_FLAGS".to_owned(), "sshd".to_owned()),
+        ]);
+        let settings = settings(&order, &boot_vars);
+        assert_eq!(settings.vars["FAI_FLAGS"], "sshd");
         assert_eq!(settings.package_proxy.as_deref(), Some("http://10.0.0.1:3142"));
         assert_eq!(settings.vars["KEYMAP"], "us");
     }

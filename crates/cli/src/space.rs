@@ -5,6 +5,7 @@ use hostwright_host::real::RealHost;
 use hostwright_host::space::read_space;
 use hostwright_host::space_source::{self, SpaceSource};
 use hostwright_plan::ConfigTree;
+use hostwright_plan::space::profiles;
 use std::path::{Path, PathBuf};
 
 /// Where spaces from elsewhere are kept.
@@ -33,6 +34,21 @@ pub fn locate(named: &Path) -> Result<PathBuf, Failure> {
         eprintln!("config space {uri}: {revision}");
     }
     Ok(PathBuf::from(fetched.dir))
+}
+
+/// The classes of a profile of the space, joined by commas as in ADDCLASSES.
+pub fn profile(directory: &Path, name: &str) -> Result<String, Failure> {
+    let found = profiles(&read(directory)?);
+    let Some(profile) = found.iter().find(|profile| profile.name == name) else {
+        let names: Vec<&str> = found.iter().map(|profile| profile.name.as_str()).collect();
+        let cure = match names.is_empty() {
+            true => "the space has no class/*.profile: name classes by --classes".to_owned(),
+            false => format!("the profiles are: {}", names.join(", ")),
+        };
+        return Err(usage(format!("the space has no profile '{name}'"), cure));
+    };
+    let classes: Vec<&str> = profile.classes.iter().map(|class| class.as_str()).collect();
+    Ok(classes.join(","))
 }
 
 /// A file name that no other text has: `=2F` for a slash.

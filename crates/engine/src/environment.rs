@@ -1,5 +1,6 @@
 //! The variables that FAI promises to hooks, scripts and tools before any of them has run.
 
+use crate::monitor;
 use crate::settings::Settings;
 use hostwright_model::class::ClassName;
 use hostwright_model::facts::{Facts, Nic};
@@ -83,8 +84,11 @@ pub(crate) fn variables(
     if let Some(dir) = &settings.fat_stage_dir {
         vars.insert(FAT_STAGE.to_owned(), dir.clone());
     }
-    vars.extend(flags(settings));
     vars.extend(settings.vars.clone());
+    // Flags may come from either side; those of the caller are not lost by a variable.
+    let given = vars.get("FAI_FLAGS").cloned().unwrap_or_default();
+    vars.extend(flags(settings, &given));
+    monitor::switch_on(&mut vars);
     vars
 }
 
@@ -100,10 +104,22 @@ fn words(classes: &[ClassName]) -> String {
     classes.iter().map(ClassName::as_str).collect::<Vec<_>>().join(" ")
 }
 
-fn flags(settings: &Settings) -> impl Iterator<Item = (String, String)> {
-    let flags = settings.flags.iter().map(|flag| (format!("flag_{flag}"), "1".to_owned()));
-    let verbose = settings.verbose.then(|| ("verbose".to_owned(), "1".to_owned()));
-    flags.chain(verbose)
+/// `FAI_FLAGS` and a variable for each flag; `given` are flags between commas or blanks.
+fn flags(settings: &Settings, given: &str) -> BTreeMap<String, String> {
+    let mut flags = settings.flags.clone();
+    for flag in given.split([',', ' ']).filter(|flag| !flag.is_empty()) {
+        if !flags.iter().any(|known| known == flag) {
+            flags.push(flag.to_owned());
+        }
+    }
+    let is_name = |flag: &&String| flag.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let named = flags.iter().filter(is_name).map(|flag| format!("flag_{flag}"));
+    // Two of them have a variable of their own, too.
+    let more = ["verbose", "debug"].into_iter().filter(|name| {
+        flags.iter().any(|flag| flag == name) || (*name == "verbose" && settings.verbose)
+    });
+    let on = named.chain(more.map(str::to_owned)).map(|name| (name, "1".to_owned()));
+    on.chain([("FAI_FLAGS".to_owned(), flags.join(" "))]).collect()
 }
 
 /// Names of the disks that may be installed on.
@@ -154,6 +170,18 @@ pub(crate) fn is_secret(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn flags_of_both_sides_are_set() {
+        let mut settings = Settings::of_record("/record");
+        settings.flags = vec!["reboot".to_owned()];
+        let flags = flags(&settings, "debug,sshd reboot");
+        assert_eq!(flags["FAI_FLAGS"], "reboot debug sshd");
+        for name in ["flag_reboot", "flag_sshd", "flag_debug", "debug"] {
+            assert_eq!(flags.get(name).map(String::as_str), Some("1"), "{name}");
+        }
+        assert_eq!(flags.get("verbose"), None);
+    }
 
     #[test]
     fn secrets_are_told_by_their_names() {

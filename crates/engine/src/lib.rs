@@ -31,6 +31,7 @@ mod images;
 mod interpreter;
 mod journal;
 mod logs;
+mod monitor;
 mod observe;
 mod package_calls;
 mod pass;

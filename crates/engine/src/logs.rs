@@ -19,6 +19,8 @@ pub(crate) enum LogFile {
     Status,
     /// Complaints of debconf.
     Debconf,
+    /// What FAI's monitor would be told.
+    Monitor,
     /// Output of scripts by kind, as FAI kept it before version 6.
     Shell,
     /// The same for CFEngine.
@@ -43,6 +45,7 @@ impl LogFile {
             Self::Scripts => "scripts.log",
             Self::Status => "status.log",
             Self::Debconf => "debconf.log",
+            Self::Monitor => "fai-monitor.log",
             Self::Shell => "shell.log",
             Self::Cfagent => "cfagent.log",
             Self::Perl => "perl.log",

@@ -185,6 +185,7 @@ impl Runner<'_, '_> {
         observe::forget_skips_before(session.host, &session.settings, phase)?;
         task_error::begin_task(session.host, &session.settings)?;
         session.logs.line(LogFile::Fai, &format!("Calling task_{phase}"));
+        session.tell_monitor(&format!("TASKBEGIN {phase}"))?;
         self.phase = Some(phase);
         (self.emit)(EventBody::PhaseStarted { phase });
         Ok(())
@@ -195,6 +196,9 @@ impl Runner<'_, '_> {
             return Ok(());
         };
         self.settle(phase)?;
+        let session = &mut *self.session;
+        let error = task_error::of_task(session.host, &session.settings)?;
+        session.tell_monitor(&format!("TASKEND {phase} {error}"))?;
         (self.emit)(EventBody::PhaseFinished { phase });
         Ok(())
     }

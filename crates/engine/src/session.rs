@@ -9,7 +9,7 @@ use crate::passphrases::Passphrases;
 use crate::settings::Settings;
 use crate::shell::ShimKind;
 use crate::work::Work;
-use crate::{shell, task_error, tools};
+use crate::{monitor, shell, task_error, tools};
 use hostwright_host::{Host, HostError, ShellReply, ShellRequest};
 use hostwright_model::event::EventBody;
 use hostwright_model::fault::{Fault, FaultKind};
@@ -141,6 +141,9 @@ impl<'a> Session<'a> {
             task_error::reset(self.host, &self.settings)?;
         }
         self.start_shell()?;
+        if self.shell_vars.get("faimond").map(String::as_str) == Some("1") {
+            self.tell_monitor("check")?;
+        }
         if self.history().shell.is_empty() {
             // To this the variables return after class scripts, which may be the first step.
             let shell = ShellChange::between(&BTreeMap::new(), &self.shell_vars);
@@ -196,6 +199,12 @@ impl<'a> Session<'a> {
             log: LogFile::Fai,
             emit,
         }
+    }
+
+    /// Tells FAI's monitor, where there is one.
+    pub(crate) fn tell_monitor(&mut self, message: &str) -> Result<(), HostError> {
+        let Self { host, settings, shell_vars, logs, .. } = self;
+        monitor::tell(&mut **host, settings, shell_vars, logs, message)
     }
 
     fn ask(&mut self, request: &ShellRequest) -> Result<ShellReply, HostError> {

@@ -21,6 +21,8 @@ pub(crate) const UPDATE_FAILED: u32 = 474;
 pub(crate) const DPKG_FAILED: u32 = 620;
 /// debootstrap failed.
 pub(crate) const BASE_FAILED: u32 = 801;
+/// The logs could not be saved on another machine.
+pub(crate) const SAVELOG_FAILED: u32 = 410;
 /// A test wrote that it failed.
 pub(crate) const TESTS_FAILED: u32 = 312;
 
@@ -45,6 +47,11 @@ pub(crate) fn begin_task(host: &mut dyn Host, settings: &Settings) -> Result<(),
 /// The highest number of the run so far.
 pub(crate) fn highest(host: &mut dyn Host, settings: &Settings) -> Result<u32, HostError> {
     number(host, &settings.in_logs(OF_RUN))
+}
+
+/// The highest number of the current task so far.
+pub(crate) fn of_task(host: &mut dyn Host, settings: &Settings) -> Result<u32, HostError> {
+    number(host, &settings.in_logs(OF_TASK))
 }
 
 fn number(host: &mut dyn Host, path: &str) -> Result<u32, HostError> {

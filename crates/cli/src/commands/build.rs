@@ -56,6 +56,9 @@ pub struct Args {
     /// Exactly these classes, in this order; no class script is run.
     #[arg(long, value_delimiter = ',', conflicts_with = "classes")]
     only_classes: Vec<ClassName>,
+    /// The classes of this profile of the space (class/*.profile), beside the others.
+    #[arg(long, value_name = "NAME", conflicts_with = "only_classes")]
+    profile: Option<String>,
     /// A variable; it wins over those of the space.
     #[arg(long = "var", visible_alias = "set", value_name = "NAME=VALUE")]
     vars: Vec<String>,
@@ -136,6 +139,9 @@ impl Args {
         if let Ok(here) = std::env::current_dir() {
             // Scripts leave files for whoever started the build there.
             vars.entry("FAI_RUNDIR".to_owned()).or_insert(here.display().to_string());
+        }
+        if let Some(name) = &self.profile {
+            vars.insert("ADDCLASSES".to_owned(), space::profile(&self.space, name)?);
         }
         Ok(DirectoryRun {
             space: self.space.clone(),

@@ -4,9 +4,10 @@ use super::apt::in_target;
 use super::packages::{DENY, OWNER, POLICY};
 use super::{Done, boot_guard, mounts, repository};
 use crate::fault::ActionError;
+use crate::task_error;
 use crate::work::Work;
 use hostwright_host::{HostError, Tool};
-use hostwright_model::plan::Action;
+use hostwright_model::plan::{Action, TargetProfile};
 
 /// Takes back what was only for the installation.
 pub(super) fn finish(work: &mut Work<'_>) -> Result<Done, ActionError> {
@@ -69,7 +70,20 @@ pub(super) fn save_logs(work: &mut Work<'_>) -> Result<Done, ActionError> {
             work.host.write(&path, &content, 0o644)?;
         }
     }
+    if work.inputs.target != TargetProfile::Directory && wants_remote_logs(work) {
+        let reply = work.eval(format!("_hostwright_save_remote {run} {action}"))?;
+        if reply.status != 0 {
+            task_error::raise(work.host, work.settings, task_error::SAVELOG_FAILED)?;
+        }
+    }
     Ok(Done::changed())
+}
+
+/// True if the variables name an account for logs on another machine.
+fn wants_remote_logs(work: &Work<'_>) -> bool {
+    let is = |name: &str, value: &str| work.shell_vars.get(name).is_some_and(|set| set == value);
+    work.shell_vars.get("LOGUSER").is_some_and(|user| !user.is_empty())
+        && !is("FAI_LOGPROTO", "none")
 }
 
 /// Copies what is not empty; directories are entered.

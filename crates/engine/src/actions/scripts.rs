@@ -7,6 +7,7 @@ use crate::environment::is_secret;
 use crate::fault::ActionError;
 use crate::interpreter::Interpreter;
 use crate::logs::{LogFile, status_line};
+use crate::monitor;
 use crate::observe::{changed_vars, joined_classes, printed_classes, redefined};
 use crate::settings::Settings;
 use crate::task_error;
@@ -24,6 +25,7 @@ const TEST_FAILED: &str = "FAILED with ";
 pub(super) fn hook(work: &mut Work<'_>, path: &str, sourced: bool) -> Result<Done, ActionError> {
     let name = file_name(path);
     let dir = work.settings.record_dir.clone();
+    monitor::tell(work.host, work.settings, work.shell_vars, work.logs, &format!("HOOK {name}"))?;
     if !sourced {
         work.say(&format!("Calling hook: {name}"));
         let status = execute(work, path, dir)?.status;

@@ -69,10 +69,49 @@ skiptask() {
     done
 }
 
-# sendmon MESSAGE: notes a message for the monitor. The server learns what happens from events, so
-# nothing is sent.
+# sendmon MESSAGE: notes a message for FAI's monitor, and sends it there if monserver names one. A
+# monitor that does not answer is asked no more.
 sendmon() {
     echo "$*" >> "$LOGDIR/fai-monitor.log"
+    [ "${faimond:-0}" = 1 ] || return 0
+    # shellcheck disable=SC2016 # the inner shell expands it
+    if ! timeout 8 bash -c 'printf "%s\n" "$3" > "/dev/tcp/$1/$2"' sendmon \
+        "$monserver" "${FAI_MONITOR_PORT:-4711}" "${sendid:-$HOSTNAME} $*" 2> /dev/null; then
+        echo "No monitor answers at $monserver, port ${FAI_MONITOR_PORT:-4711}; it is told no more."
+        faimond=0
+    fi
+}
+
+# _hostwright_save_remote RUN ACTION: copies the logs to the account LOGUSER of LOGSERVER, into the
+# directory [LOGREMOTEDIR/]HOSTNAME/RUN.
+_hostwright_save_remote() {
+    local server=${LOGSERVER:-${SERVER-}} dir=${LOGREMOTEDIR:+$LOGREMOTEDIR/}$HOSTNAME file
+    if [ -z "$server" ]; then
+        echo "LOGUSER is set, but neither LOGSERVER nor SERVER: the logs stay here."
+        return 1
+    fi
+    echo "Saving the logs to $LOGUSER@$server:$dir/$1"
+    case ${FAI_LOGPROTO:-ssh} in
+        ssh)
+            ssh -o BatchMode=yes -l "$LOGUSER" "$server" "mkdir -p '$dir/$1'" &&
+                scp -q -B -p -r "$LOGDIR/." "$LOGUSER@$server:$dir/$1" &&
+                ssh -o BatchMode=yes -l "$LOGUSER" "$server" \
+                    "cd '$dir' && ln -sfn '$1' last && ln -sfn '$1' 'last-$2'"
+            ;;
+        ftp)
+            for file in "$LOGDIR"/*; do
+                [ -f "$file" ] && [ -s "$file" ] || continue
+                # The password is no argument, which everybody could read.
+                printf 'user = "%s:%s"\n' "$LOGUSER" "${LOGPASSWD-}" |
+                    curl --config - --silent --show-error --fail --ftp-create-dirs \
+                        --upload-file "$file" "ftp://$server/$dir/$1/" || return 1
+            done
+            ;;
+        *)
+            echo "FAI_LOGPROTO=$FAI_LOGPROTO is neither ssh nor ftp nor none: the logs stay here."
+            return 1
+            ;;
+    esac
 }
 
 # call_hook TASK: runs the hooks of a task as the engine does.

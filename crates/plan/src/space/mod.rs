@@ -16,6 +16,7 @@ mod class_dir;
 mod condition;
 mod hooks;
 mod package_file;
+mod profile;
 mod read;
 mod runnable;
 mod var_file;
@@ -24,6 +25,7 @@ pub use condition::{Condition, Expression};
 pub(crate) use hooks::{distance, is_task, nearest_task};
 pub(crate) use package_file::variable;
 pub use package_file::{BlockAction, PackageBlock, PackageFile, PackageWord, Preload};
+pub use profile::{Profile, profiles};
 pub use read::parse;
 pub use var_file::{Assignment, VarFile};
 

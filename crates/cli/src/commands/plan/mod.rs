@@ -62,6 +62,9 @@ pub struct Args {
     /// Exactly these classes; no class script is run.
     #[arg(long, value_delimiter = ',', conflicts_with = "classes")]
     only_classes: Vec<ClassName>,
+    /// The classes of this profile of the space (class/*.profile), beside the others.
+    #[arg(long, value_name = "NAME", conflicts_with = "only_classes")]
+    profile: Option<String>,
     /// A variable; it wins over those of the space.
     #[arg(long = "var", value_name = "NAME=VALUE")]
     vars: Vec<String>,
@@ -238,6 +241,10 @@ fn observe(
     firmware: Firmware,
 ) -> Result<(ClassList, Vars), Failure> {
     let scratch = std::env::temp_dir().join(format!("hostwright-plan.{}", std::process::id()));
+    let mut vars = parse_vars(&args.vars)?;
+    if let Some(name) = &args.profile {
+        vars.insert("ADDCLASSES".to_owned(), space::profile(&args.space, name)?);
+    }
     let run = DirectoryRun {
         space: space.to_owned(),
         on_system: false,
@@ -245,7 +252,7 @@ fn observe(
         firmware,
         given_classes: given(args).to_vec(),
         run_class_scripts: args.only_classes.is_empty(),
-        vars: parse_vars(&args.vars)?,
+        vars,
         rules: args.rules.rules(),
         record_dir: scratch.join("record"),
         log_dir: scratch.join("logs"),
