@@ -11,6 +11,7 @@ use hostwright_model::facts::Disk;
 use hostwright_model::plan::{Action, Inputs, Plan, Step, TargetProfile};
 use hostwright_model::storage::PartitionKind::Primary;
 use hostwright_model::storage::{Becomes, Fate, RaidLevel, StorageLayout};
+use hostwright_plan::storage::draw;
 use hostwright_plan::{TreeFile, check_plan, parse, resolve};
 use std::collections::BTreeSet;
 use support::{OldDisks, inputs, machine, minimal};
@@ -135,6 +136,24 @@ fn a_mail_store_keeps_its_data_when_it_is_installed_again() {
         assert_eq!(disk.partitions[3].start_bytes, old.partitions[3].start_bytes);
         assert_eq!(disk.partitions[3].end_bytes, old.partitions[3].end_bytes);
     }
+}
+
+#[test]
+fn the_drawing_says_what_becomes_of_each_partition() {
+    let (first, _) = good(MAIL_STORE, &ExistingStorage::default());
+    let there = afterwards(&first.layout.unwrap());
+    let (second, _) = good(MAIL_STORE, &there);
+    let drawn = draw(&second.layout.unwrap());
+    let has = |words: &[&str]| {
+        let fits = |line: &str| words.iter().all(|word| line.contains(word));
+        assert!(drawn.lines().any(fits), "{words:?} are not in a line of\n{drawn}");
+    };
+    has(&["/dev/sda", "20.0 GiB", "new GPT", "what is not marked as kept is lost"]);
+    has(&["/dev/sda4", "12.5 GiB", "kept"]);
+    has(&["/dev/sda2", "5.0 GiB", "formatted"]);
+    has(&["array /dev/md2", "raid1 on /dev/sda4, /dev/sdb4", "ext4 at /srv", "kept"]);
+    has(&["array /dev/md1", "ext4 at /", "new"]);
+    assert!(drawn.contains("in md2"), "{drawn}");
 }
 
 /// Swap on a volume of a group on an encrypted array.

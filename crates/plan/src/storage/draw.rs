@@ -3,8 +3,8 @@
 use super::bar::{Cell, bar};
 use hostwright_model::size::{ByteSize, MIB};
 use hostwright_model::storage::{
-    DiskLayout, LogicalVolume, Partition, PartitionContent, PartitionKind, StorageLayout,
-    TableKind, Volume, VolumeGroup, Why,
+    Becomes, DiskLayout, Fate, FormerPartition, LogicalVolume, Partition, PartitionContent,
+    PartitionKind, RaidArray, StorageLayout, TableFate, TableKind, Volume, VolumeGroup, Why,
 };
 
 /// Draws every disk as a bar with its partitions, followed by a table of them to the byte; volume
@@ -24,6 +24,8 @@ pub fn draw(layout: &StorageLayout) -> String {
             }
         }
     }
+    let why = Why::default();
+    Picture { layout, heading: &why }.stacked(&mut lines);
     if layout.disks.is_empty() {
         lines.push("No disk is partitioned.".to_owned());
     }
@@ -42,14 +44,7 @@ struct Picture<'a> {
 
 impl Picture<'_> {
     fn disk(&self, disk: &DiskLayout, lines: &mut Vec<String>) {
-        let table = match disk.table {
-            TableKind::Msdos => "new msdos partition table",
-            TableKind::Gpt => "new GPT",
-            TableKind::GptBios => "new GPT for BIOS machines",
-        };
-        let size = ByteSize(disk.size_bytes).rounded();
-        let device = &disk.device;
-        lines.push(format!("{device}  {size}  {table}: everything on this disk is lost"));
+        lines.push(heading(disk));
         lines.push(format!("asked for by {}", disk.why));
         lines.extend(bar(&self.disk_cells(disk)));
         let rows = disk.partitions.iter().map(|partition| self.partition_row(disk, partition));
@@ -57,6 +52,47 @@ impl Picture<'_> {
         if disk.partitions.iter().any(|partition| partition.bootable) {
             lines.push("   * active partition".to_owned());
         }
+        if !disk.before.is_empty() {
+            lines.push("  before:".to_owned());
+            lines
+                .extend(table_lines(&FORMER_COLUMNS, disk.before.iter().map(former_row).collect()));
+        }
+    }
+
+    /// Arrays and encrypted devices, one line each.
+    fn stacked(&self, lines: &mut Vec<String>) {
+        for array in &self.layout.arrays {
+            let members = array.members.iter().map(|member| match (&member.device, member.spare) {
+                (None, _) => "missing".to_owned(),
+                (Some(device), true) => format!("{device} (spare)"),
+                (Some(device), false) => device.clone(),
+            });
+            let on = members.collect::<Vec<_>>().join(", ");
+            let what = format!("array {}  {} on {on}", array.device, array.level.name());
+            lines.push(self.stacked_line(&what, &array.device, array.size_bytes, array.fate));
+        }
+        for crypt in &self.layout.encrypted {
+            let what = format!("encrypted {}  on {}", crypt.mapped_device, crypt.device);
+            let size = self.volume(&crypt.mapped_device).map_or(0, |volume| volume.size_bytes);
+            lines.push(self.stacked_line(&what, &crypt.mapped_device, size, crypt.fate));
+        }
+        for volume in self.layout.volumes.iter().filter(|volume| is_elsewhere(volume)) {
+            lines.push(format!("{}  at {}", volume.device, mounted_at(volume)));
+        }
+    }
+
+    fn stacked_line(&self, what: &str, device: &str, size_bytes: u64, fate: Fate) -> String {
+        let size = match size_bytes {
+            0 => String::new(),
+            size => format!("  {}", ByteSize(size).rounded()),
+        };
+        let volume = self.volume(device);
+        let holds = volume.map(|volume| {
+            let kind = volume.file_system.as_deref().unwrap_or("-");
+            format!("  {kind} at {}", mounted_at(volume))
+        });
+        let fate = volume.map_or(fate, |volume| volume.fate);
+        format!("{what}{size}{}  {}", holds.unwrap_or_default(), fate_word(fate))
     }
 
     fn disk_cells(&self, disk: &DiskLayout) -> Vec<Cell> {
@@ -93,10 +129,31 @@ impl Picture<'_> {
         self.layout.volume_groups.iter().find(has)
     }
 
+    /// The array, encrypted device or btrfs that a device is part of.
+    fn above(&self, device: &str) -> Option<String> {
+        let short = |device: &str| device.trim_start_matches("/dev/").to_owned();
+        let is_in = |array: &&RaidArray| {
+            array.members.iter().any(|member| member.device.as_deref() == Some(device))
+        };
+        let array = self.layout.arrays.iter().find(is_in);
+        let crypt = self.layout.encrypted.iter().find(|crypt| crypt.device == device);
+        let btrfs = self.layout.volumes.iter().find(|volume| {
+            volume.device != device
+                && volume.btrfs.as_ref().is_some_and(|b| b.devices.iter().any(|d| d == device))
+        });
+        array
+            .map(|array| short(&array.device))
+            .or(crypt.map(|_| "encrypted".to_owned()))
+            .or(btrfs.map(volume_purpose))
+    }
+
     /// What a partition is for, in a word or two.
     fn purpose(&self, partition: &Partition) -> String {
         if let Some(group) = self.group_of(&partition.device) {
             return format!("LVM {}", group.name);
+        }
+        if let Some(above) = self.above(&partition.device) {
+            return above;
         }
         match (self.volume(&partition.device), partition.content) {
             (Some(volume), _) => volume_purpose(volume),
@@ -111,6 +168,7 @@ impl Picture<'_> {
             (PartitionContent::BiosBoot, ..) => "BIOS boot",
             (PartitionContent::EfiSystem, ..) => "EFI system",
             (PartitionContent::Lvm, ..) => "LVM",
+            (PartitionContent::Raid, ..) => "RAID",
             (_, PartitionKind::Extended, _) => "extended",
             (_, PartitionKind::Logical, _) => "logical",
             (_, PartitionKind::Primary, TableKind::Msdos) => "primary",
@@ -127,9 +185,10 @@ impl Picture<'_> {
             ByteSize(partition.size_bytes()).rounded(),
             kind.to_owned(),
             volume.and_then(|volume| volume.file_system.clone()).unwrap_or_default(),
-            match self.group_of(&partition.device) {
-                Some(group) => format!("in {}", group.name),
-                None => volume.map(mounted_at).unwrap_or_default(),
+            match (self.group_of(&partition.device), self.above(&partition.device)) {
+                (Some(group), _) => format!("in {}", group.name),
+                (None, Some(above)) => format!("in {above}"),
+                (None, None) => volume.map(mounted_at).unwrap_or_default(),
             },
             self.why(&partition.why),
         ]
@@ -223,6 +282,70 @@ fn last_disk<'a>(layout: &'a StorageLayout, group: &VolumeGroup) -> Option<&'a D
     };
     layout.disks.iter().rfind(holds)
 }
+
+/// Which disk it is, and what it loses.
+fn heading(disk: &DiskLayout) -> String {
+    let size = ByteSize(disk.size_bytes).rounded();
+    let identity = [disk.model.as_deref(), disk.serial.as_deref()].into_iter().flatten();
+    let names: String = identity.map(|name| format!("  {name}")).collect();
+    let table = match disk.table {
+        TableKind::Msdos => "new msdos partition table",
+        TableKind::Gpt => "new GPT",
+        TableKind::GptBios => "new GPT for BIOS machines",
+    };
+    let stays =
+        |former: &FormerPartition| matches!(former.becomes, Becomes::Kept | Becomes::Resized);
+    let what = match (disk.table_fate, disk.before.iter().any(stays)) {
+        (TableFate::Leave, _) => "its partition table is left alone".to_owned(),
+        (TableFate::Write, false) => format!("{table}: everything on this disk is lost"),
+        (TableFate::Write, true) => format!("{table}: what is not marked as kept is lost"),
+    };
+    format!("{}{names}  {size}  {what}", disk.device)
+}
+
+fn former_row(former: &FormerPartition) -> Vec<String> {
+    let partition = &former.partition;
+    vec![
+        partition.number.to_string(),
+        partition.device.clone(),
+        partition.start_bytes.to_string(),
+        ByteSize(partition.size_bytes).rounded(),
+        former.content.clone().unwrap_or_default(),
+        former.label.clone().unwrap_or_default(),
+        match former.becomes {
+            Becomes::Kept => "kept",
+            Becomes::Resized => "resized, with its content",
+            Becomes::Formatted => "formatted",
+            Becomes::Moved => "moved: its content is lost",
+            Becomes::Destroyed => "destroyed",
+        }
+        .to_owned(),
+    ]
+}
+
+fn fate_word(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Create => "new",
+        Fate::Keep => "kept",
+        Fate::Reformat => "formatted",
+        Fate::Resize { .. } => "resized",
+    }
+}
+
+/// True for what no disk of the machine holds.
+fn is_elsewhere(volume: &Volume) -> bool {
+    matches!(volume.file_system.as_deref(), Some("tmpfs" | "nfs"))
+}
+
+const FORMER_COLUMNS: [Column; 7] = [
+    ("Nr", true),
+    ("Device", false),
+    ("First byte", true),
+    ("Size", true),
+    ("Holds", false),
+    ("Label", false),
+    ("Becomes", false),
+];
 
 /// A heading, and whether its column is of numbers.
 type Column = (&'static str, bool);
