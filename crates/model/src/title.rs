@@ -10,6 +10,7 @@ use crate::storage::{
 
 impl Action {
     /// One line without a full stop: `make ext4 on /dev/vda1 for /`.
+    #[expect(clippy::too_many_lines, reason = "a list of all actions, one arm each")]
     pub fn title(&self) -> String {
         match self {
             Self::Hook { path, sourced: true } => format!("source {path}"),

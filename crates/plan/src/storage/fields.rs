@@ -251,10 +251,10 @@ pub(super) fn read_tmpfs_size(cursor: &mut Cursor<'_>) -> Read<Option<Amount>> {
         return Ok(None);
     }
     match read_range(cursor) {
-        Ok(SizeRange { min, max }) if min == max && !matches!(min, Amount::Percent(_)) => {
-            if !cursor.is_glued() {
-                return Ok(Some(min));
-            }
+        Ok(SizeRange { min, max })
+            if min == max && !matches!(min, Amount::Percent(_)) && !cursor.is_glued() =>
+        {
+            return Ok(Some(min));
         }
         _ => {}
     }

@@ -163,7 +163,7 @@ impl<'a, 'b> Keeper<'a, 'b> {
                     .to_lowercase(),
                 "write the line with the kind that the partition has",
             )
-        } else if existing.start_bytes % sector != 0 || end % sector != 0 {
+        } else if !existing.start_bytes.is_multiple_of(sector) || !end.is_multiple_of(sector) {
             (
                 format!("{name} does not begin and end at sectors of {sector} bytes"),
                 "do not keep it: this table cannot describe it",
@@ -332,10 +332,10 @@ impl<'a, 'b> Keeper<'a, 'b> {
             self.keep_below(&crypt.device, at);
         } else if let Some(array) = stack.arrays.iter().find(|array| array.device == device) {
             self.keep_array(array, at);
-        } else if let Some((place, partition)) = self.partition(device) {
-            if let Content::Line(line) = partition.content {
-                self.keep_partition(place, partition, line, at, false);
-            }
+        } else if let Some((place, partition)) = self.partition(device)
+            && let Content::Line(line) = partition.content
+        {
+            self.keep_partition(place, partition, line, at, false);
         }
     }
 

@@ -39,7 +39,7 @@ pub(super) fn take_down(
     wrecker.refuse_names();
     wrecker.add_swap_and_signatures();
     let mut layers = wrecker.layers;
-    layers.sort_by(|one, other| other.0.cmp(&one.0));
+    layers.sort_by_key(|layer| std::cmp::Reverse(layer.0));
     layout.takedown = layers.into_iter().map(|(_, layer)| layer).collect();
 }
 
