@@ -23,8 +23,7 @@ pub struct Options {
 /// The coverage that libFuzzer reads. For the target's triple only: build scripts know nothing of it.
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
      -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
-     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares \
-     -Ccodegen-units=1";
+     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
 /// Seconds after which one input counts as a hang.

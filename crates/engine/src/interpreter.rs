@@ -61,9 +61,12 @@ impl Interpreter {
         of_kind.filter(|_| old_logs).map_or(LogFile::Scripts, |(_, log)| *log)
     }
 
-    /// What the script is called with: CFEngine is told the classes, joined by dots.
+    /// What the script is called with: CFEngine is told the classes, given joined by dots. Version 3
+    /// wants commas, which FAI does not know.
     pub(crate) fn args(&self, classes: &str, debug: bool) -> Vec<String> {
-        let Self::Cfengine(_) = self else { return Vec::new() };
+        let Self::Cfengine(agent) = self else { return Vec::new() };
+        let classes =
+            if agent == "cf-agent" { classes.replace('.', ",") } else { classes.to_owned() };
         let verbose = debug.then(|| "-v".to_owned());
         verbose.into_iter().chain(["-KI".to_owned(), format!("-D{classes}")]).collect()
     }
@@ -104,7 +107,8 @@ mod tests {
         assert_eq!(of("#!/usr/bin/awk -f").log(true), LogFile::Scripts);
         assert_eq!(of("#!/bin/zsh").header("X/10-a"), "=====   shell: X/10-a   =====");
         assert_eq!(of("#!/usr/bin/python3").header("X"), "=====   python: X   =====");
-        assert_eq!(of("#!/usr/bin/cf-agent -f").args("A.B", false), ["-KI", "-DA.B"]);
+        assert_eq!(of("#!/usr/bin/cf-agent -f").args("A.B", false), ["-KI", "-DA,B"]);
+        assert_eq!(of("#!/usr/sbin/cfagent -f").args("A.B", false), ["-KI", "-DA.B"]);
         assert_eq!(of("#!/usr/bin/cf-agent -f").args("A", true), ["-v", "-KI", "-DA"]);
         assert!(of("#!/bin/sh").args("A", true).is_empty());
     }

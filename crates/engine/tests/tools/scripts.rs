@@ -1,6 +1,8 @@
 //! `fai-do-scripts` and `check_status` beside FAI's.
 
 use super::bench::*;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 const ENV: &[(&str, &str)] =
     &[("classes", "DEFAULT DEBIAN DEMO HOST"), ("LOGDIR", "@/log"), ("target", "@/target")];
@@ -51,6 +53,49 @@ const STATUS: &[Case] = &[case("well", "hook.DEMO 0"), case("failed", "partition
 #[test]
 fn root_class_scripts() {
     compare("fai-do-scripts", &["/usr/bin/fai-do-scripts"], SCRIPTS);
+}
+
+/// A policy that says which classes it was told.
+const POLICY: &str = "#!/usr/bin/cf-agent -f
+body common control
+{
+  bundlesequence => { \"main\" };
+}
+bundle agent main
+{
+reports:
+  DEMO::
+    \"for DEMO\";
+  OTHER::
+    \"for OTHER\";
+}
+";
+
+#[test]
+fn root_cfengine_is_told_the_classes() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = dir.path().to_str().unwrap();
+    fs::create_dir_all(format!("{base}/s/DEMO")).unwrap();
+    fs::create_dir(format!("{base}/log")).unwrap();
+    let script = format!("{base}/s/DEMO/10-cf");
+    fs::write(&script, POLICY).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
+    for (old_logs, log) in [("0", "scripts.log"), ("1", "cfagent.log")] {
+        let vars = [
+            ("PATH", "/usr/bin:/bin".to_owned()),
+            ("LOGDIR", format!("{base}/log")),
+            ("classes", "DEBIAN DEMO".to_owned()),
+            ("cfclasses", "DEBIAN.DEMO".to_owned()),
+            ("FAI_USE_OLD_SCRIPT_LOGS", old_logs.to_owned()),
+        ];
+        let vars = vars.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        let (status, ..) = call("fai-do-scripts", &[format!("{base}/s")], vars, base, &NoPackages);
+        let log = fs::read_to_string(format!("{base}/log/{log}")).unwrap();
+        let lines: Vec<&str> = log.lines().filter(|line| !line.is_empty()).collect();
+        let wanted =
+            ["=====   cf-agent: DEMO/10-cf   =====", "R: for DEMO", "DEMO/10-cf           OK."];
+        assert_eq!((status, lines), (0, wanted.to_vec()));
+    }
 }
 
 #[test]
