@@ -10,10 +10,12 @@ use hostwright_model::plan::TargetProfile;
 
 const PROGRAM: &str = "/usr/sbin/grub-install";
 const TEXT: &str = "#!/bin/sh\n# Made by Hostwright for the installation.\n\
-                    echo \"a directory gets no boot loader: grub-install $*\" >&2\n";
+                    echo \"a directory gets no boot loader: grub-install $*\" >&2\n\
+                    mkdir -p /boot/grub\n";
 
 /// Puts something that does nothing in the place of grub-install, as policy-rc.d stands in the way
-/// of services. Not in front of it in PATH: apt gives dpkg a PATH of its own.
+/// of services; update-grub still finds the directory that grub-install makes. Not in front of it in
+/// PATH: apt gives dpkg a PATH of its own.
 pub(super) fn forbid_boot_loaders(work: &mut Work<'_>) -> Result<(), ActionError> {
     if !is_concerned(work)? || is_forbidden(work)? {
         return Ok(());
