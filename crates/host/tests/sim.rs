@@ -281,7 +281,7 @@ fn what_is_not_simulated_is_an_error() {
     let mut host = machine(RootKind::Memory);
     let unknown = [
         Command::new(Tool::Mksquashfs),
-        Command::new(Tool::Sfdisk).args(["--dump", "/dev/vda"]),
+        Command::new(Tool::Sfdisk).args(["--relocate", "/dev/vda"]),
         Command::new(Tool::Sfdisk).arg("/dev/vda").stdin("label: gpt\n,,L\n"),
         Command::new(Tool::AptGet).arg("moo"),
         Command::mkfs("zfs").arg("/dev/vda"),

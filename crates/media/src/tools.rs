@@ -45,6 +45,7 @@ pub const PACKAGES: &[&str] = &[
     // Base files and images of spaces.
     "bzip2",
     "cpio",
+    "curl",
     "rsync",
     "xz-utils",
     "zstd",
@@ -205,18 +206,36 @@ mod tests {
     use std::collections::BTreeSet;
 
     /// Essential packages of Debian, and one that many others depend on.
-    const ALWAYS_THERE: &[&str] =
-        &["bash", "coreutils", "debconf", "dpkg", "login", "passwd", "sed", "tar", "util-linux"];
+    const ALWAYS_THERE: &[&str] = &[
+        "bash",
+        "coreutils",
+        "debconf",
+        "dpkg",
+        "gzip",
+        "login",
+        "passwd",
+        "sed",
+        "tar",
+        "util-linux",
+    ];
     /// Only ever run where images and installers are made, or inside the target.
     const ELSEWHERE: &[&str] = &[
         "android-sdk-libsparse-utils",
+        "apk-tools",
+        "aptitude",
         "debconf-utils",
+        "dnf",
+        "git",
         "mmdebstrap",
         "mtools",
         "openssh-client",
+        "pacman-package-manager",
         "qemu-utils",
+        "rpm",
         "squashfs-tools",
         "systemd",
+        "tasksel",
+        "zypper",
     ];
 
     #[test]

@@ -387,7 +387,7 @@ mod tests {
         assert_eq!((error.code.as_str(), at.line), ("disk-hint", 2));
         assert!(error.message.starts_with("disk1: one is asked for, and 2 are"), "{error}");
         assert!(
-            error.message.contains("/dev/nvme1n1 (Fast 9, serial number S-nvme1n1, 1 TiB)"),
+            error.message.contains("/dev/nvme1n1 (Fast 9, serial number S-nvme1n1, 1.0 TiB)"),
             "{error}"
         );
         let error = choose("[[disk]]\nserial = 'X'\n").unwrap_err();

@@ -149,7 +149,7 @@ fn the_drawing_says_what_becomes_of_each_partition() {
         assert!(drawn.lines().any(fits), "{words:?} are not in a line of\n{drawn}");
     };
     has(&["/dev/sda", "20.0 GiB", "new GPT", "what is not marked as kept is lost"]);
-    has(&["/dev/sda4", "12.5 GiB", "kept"]);
+    has(&["/dev/sda4", "13.5 GiB", "kept"]);
     has(&["/dev/sda2", "5.0 GiB", "formatted"]);
     has(&["array /dev/md2", "raid1 on /dev/sda4, /dev/sdb4", "ext4 at /srv", "kept"]);
     has(&["array /dev/md1", "ext4 at /", "new"]);
