@@ -201,10 +201,11 @@ fn judge(sample: &Sample, theirs: &Outcome, ours: &Outcome) -> Option<Reason> {
     None
 }
 
-/// The outcome without modes and times of links and of what has no time of before.
+/// The outcome without owners, modes and times.
 fn without_modes(outcome: &Outcome) -> Outcome {
     let mut outcome = in_order(outcome);
-    outcome.tree.values_mut().for_each(|found| (found.mode, found.time) = (0, None));
+    let values = outcome.tree.values_mut();
+    values.for_each(|found| (found.owner, found.mode, found.time) = ((0, 0), 0, None));
     outcome
 }
 

@@ -108,9 +108,9 @@ fn judge_sed(sample: &Sample, theirs: &Outcome, ours: &Outcome) -> Option<Reason
     if sample.args.iter().any(|arg| arg == "etc/f") {
         return Some(Reason::PathWithoutSlash);
     }
-    // The usage is worded in another way.
+    // Refusals are worded in another way, and are on standard error.
     let same = theirs.status == ours.status && tree_differences(theirs, ours).is_empty();
-    (same && sample.args.iter().any(String::is_empty)).then_some(Reason::BothFail)
+    (same && ours.status != 0).then_some(Reason::BothFail)
 }
 
 fn judge_link(_: &Sample, theirs: &Outcome, ours: &Outcome) -> Option<Reason> {
