@@ -393,7 +393,7 @@ mod tests {
         let error = choose("[[disk]]\nserial = 'X'\n").unwrap_err();
         assert_eq!(error.message, "disk1: no disk is as this entry says");
         assert!(
-            error.cure.contains("/dev/sda (Fast 9, serial number S-sda, 2 TiB)"),
+            error.cure.contains("/dev/sda (Fast 9, serial number S-sda, 2.0 TiB)"),
             "{}",
             error.cure
         );

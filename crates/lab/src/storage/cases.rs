@@ -454,13 +454,13 @@ printf 'label: gpt\\nsize=120M\\nsize=120M\\n' | sfdisk --quiet /dev/$2
 udevadm settle
 mdadm --create /dev/md70 --run --metadata=1.0 --level=1 --raid-devices=2 /dev/${1}1 /dev/${2}1
 mdadm --create /dev/md71 --run --metadata=1.2 --level=1 --raid-devices=2 /dev/${1}2 /dev/${2}2
-vgcreate vg0 /dev/md70
-lvcreate --yes --name root --size 60M vg0
+vgcreate --config 'devices{filter=[\"a|/dev/'$3'$|\",\"r|.*|\"]}' vg0 /dev/$3
+vgcreate --config 'devices{filter=[\"a|/dev/md70$|\",\"r|.*|\"]}' vg0 /dev/md70
+lvcreate --config 'devices{filter=[\"a|/dev/md70$|\",\"r|.*|\"]}' --yes --name root --size 60M vg0
 echo old | cryptsetup luksFormat --batch-mode --pbkdf=pbkdf2 --pbkdf-force-iterations=1000 /dev/vg0/root -
 echo old | cryptsetup open /dev/vg0/root oldcrypt --key-file=-
 mkfs.ext4 -q /dev/mapper/oldcrypt
 mkfs.ext4 -q -L old /dev/md71
-vgcreate --config 'devices{filter=[\"a|/dev/'$3'$|\",\"r|.*|\"]}' vg0 /dev/$3
 printf 'label: gpt\\nsize=100M\\n' | sfdisk --quiet /dev/$4
 dd if=/dev/zero of=/dev/$4 bs=1M count=1 status=none conv=fsync
 ",
@@ -498,13 +498,13 @@ printf 'label: gpt\\nsize=120M\\nsize=120M\\n' | sfdisk --quiet /dev/$2
 udevadm settle
 mdadm --create /dev/md72 --run --metadata=1.0 --level=1 --raid-devices=2 /dev/${1}1 /dev/${2}1
 mdadm --create /dev/md73 --run --metadata=1.2 --level=1 --raid-devices=2 /dev/${1}2 /dev/${2}2
-vgcreate vg1 /dev/md72
-lvcreate --yes --name root --size 60M vg1
+vgcreate --config 'devices{filter=[\"a|/dev/'$3'$|\",\"r|.*|\"]}' vg1 /dev/$3
+vgcreate --config 'devices{filter=[\"a|/dev/md72$|\",\"r|.*|\"]}' vg1 /dev/md72
+lvcreate --config 'devices{filter=[\"a|/dev/md72$|\",\"r|.*|\"]}' --yes --name root --size 60M vg1
 echo old | cryptsetup luksFormat --batch-mode --pbkdf=pbkdf2 --pbkdf-force-iterations=1000 /dev/vg1/root -
 echo old | cryptsetup open /dev/vg1/root oldcrypt1 --key-file=-
 mkfs.ext4 -q /dev/mapper/oldcrypt1
 mkfs.ext4 -q -L old /dev/md73
-vgcreate --config 'devices{filter=[\"a|/dev/'$3'$|\",\"r|.*|\"]}' vg1 /dev/$3
 printf 'label: gpt\\nsize=100M\\n' | sfdisk --quiet /dev/$4
 dd if=/dev/zero of=/dev/$4 bs=1M count=1 status=none conv=fsync
 touch /run/leave-running

@@ -130,10 +130,14 @@ fn lay_state(rig: &Rig, chosen: &[&'static Case], state: &Path) -> Result<()> {
 
 /// A space that partitions and mounts, has a look, and does nothing else.
 fn lay_space(dir: &Path, disk_config: &str) -> Result<()> {
-    write(&dir.join("class/CASE.var"), "")?;
     write(&dir.join("disk_config/CASE"), disk_config)?;
-    for (hook, text) in [("partition.CASE.sh", DISKLIST_HOOK), ("extrbase.CASE", LOOK_HOOK)] {
-        let path = dir.join("hooks").join(hook);
+    let code = [
+        ("class/10-case", "#!/bin/sh\necho CASE\n"),
+        ("hooks/partition.CASE.sh", DISKLIST_HOOK),
+        ("hooks/extrbase.CASE", LOOK_HOOK),
+    ];
+    for (path, text) in code {
+        let path = dir.join(path);
         write(&path, text)?;
         make_runnable(&path)?;
     }
