@@ -63,7 +63,6 @@ const GUEST_FILES: &[(&str, &str)] = &[
     ("take-apart", include_str!("guest/take-apart")),
 ];
 const INIT: &str = include_str!("guest/init");
-const DISKLIST_HOOK: &str = include_str!("guest/disklist.hook");
 const LOOK_HOOK: &str = include_str!("guest/look.hook");
 
 /// The boots that cases need; one that has only one life needs two.
@@ -113,9 +112,9 @@ fn lay_state(rig: &Rig, chosen: &[&'static Case], state: &Path) -> Result<()> {
         let serials: Vec<String> =
             (0..case.disks.len()).map(|number| machine::serial(case, number)).collect();
         write(&dir.join("serials"), &serials.join("\n"))?;
-        lay_space(&dir.join("space"), case.first)?;
+        lay_space(&dir.join("space"), case.first, &serials)?;
         if let Some(second) = case.second {
-            lay_space(&dir.join("space2"), second)?;
+            lay_space(&dir.join("space2"), second, &serials)?;
         }
         let scripts = [("before", case.before), ("after", case.after)];
         for (name, text) in scripts.into_iter().filter(|(_, text)| !text.is_empty()) {
@@ -128,14 +127,16 @@ fn lay_state(rig: &Rig, chosen: &[&'static Case], state: &Path) -> Result<()> {
     call("mkfs.ext4", &["-q", "-F", "-d", text(&tree)?, text(state)?])
 }
 
-/// A space that partitions and mounts, has a look, and does nothing else.
-fn lay_space(dir: &Path, disk_config: &str) -> Result<()> {
+/// A space that partitions and mounts, has a look, and does nothing else. Its machine file chooses
+/// the disks of the case among those of all cases.
+fn lay_space(dir: &Path, disk_config: &str, serials: &[String]) -> Result<()> {
+    let hints = serials.iter().map(|serial| format!("[[disk]]\nserial = \"{serial}\"\n"));
+    write(&dir.join("machines/rig.toml"), &hints.collect::<String>())?;
     write(&dir.join("disk_config/CASE"), disk_config)?;
-    let code = [
-        ("class/10-case", "#!/bin/sh\necho CASE\n"),
-        ("hooks/partition.CASE.sh", DISKLIST_HOOK),
-        ("hooks/extrbase.CASE", LOOK_HOOK),
-    ];
+    // Nothing is ever fetched from there: the hook that looks skips the rest.
+    let vars = "FAI_DEBOOTSTRAP=\"bookworm http://deb.example.org/debian\"\n";
+    write(&dir.join("class/CASE.var"), vars)?;
+    let code = [("class/10-case", "#!/bin/sh\necho CASE\n"), ("hooks/extrbase.CASE", LOOK_HOOK)];
     for (path, text) in code {
         let path = dir.join(path);
         write(&path, text)?;
