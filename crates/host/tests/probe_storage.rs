@@ -148,10 +148,23 @@ fn a_gpt_whose_first_copy_is_damaged_is_read_from_the_second() {
     assert_eq!(machine.table().partitions[0].type_code, "ee");
 }
 
+#[test]
+fn the_second_copy_of_an_overwritten_gpt_is_no_table() {
+    let machine = Machine::new();
+    machine.partition("label: gpt\nsize=2048\n");
+    overwrite(&machine.disk(), 0, &vec![0; MIB as usize]);
+    assert_eq!(machine.storage().tables, []);
+    assert_eq!(machine.dump(), Vec::<String>::new());
+}
+
 fn damage(disk: &Path, offset: u64) {
+    overwrite(disk, offset, &[0xff]);
+}
+
+fn overwrite(disk: &Path, offset: u64, bytes: &[u8]) {
     use std::os::unix::fs::FileExt as _;
     let file = fs::File::options().write(true).open(disk).expect("opens");
-    file.write_all_at(&[0xff], offset).expect("writes");
+    file.write_all_at(bytes, offset).expect("writes");
 }
 
 #[test]

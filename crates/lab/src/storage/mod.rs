@@ -231,15 +231,14 @@ impl Life {
     }
 }
 
-/// What the agent's last event says.
+/// The last fault that the agent told of.
 fn fault(dir: &Path) -> String {
     let events = fs::read_to_string(dir.join("events.jsonl")).unwrap_or_default();
-    let last = events.lines().last().unwrap_or("no event at all");
-    let value: serde_json::Value = serde_json::from_str(last).unwrap_or_default();
-    match value.pointer("/body/fault").or_else(|| value.get("fault")) {
-        Some(fault) => format!("{fault:#}\n"),
-        None => format!("{last}\n"),
-    }
+    let faults = events.lines().rev().filter_map(|line| {
+        let event: serde_json::Value = serde_json::from_str(line).ok()?;
+        event.get("fault").filter(|fault| !fault.is_null()).map(|fault| format!("{fault:#}\n"))
+    });
+    faults.take(1).collect()
 }
 
 fn read_text(path: &Path) -> Result<String> {

@@ -23,7 +23,12 @@ const ENTRIES_BYTES_MAX: usize = 1 << 20;
 /// What mixes the bits of the checksum (CRC-32 of IEEE 802.3, reflected).
 const CRC_POLYNOMIAL: u32 = 0xedb8_8320;
 
-/// The table of a disk; `None` if neither of its copies is whole.
+/// Type of the entry of a PC table that protects a GPT, and where the types of its entries stand.
+const PROTECTIVE: u8 = 0xee;
+const PC_TYPES: [usize; 4] = [450, 466, 482, 498];
+
+/// The table of a disk; `None` if neither of its copies is whole. Without the protective PC table a
+/// GPT is what an earlier life left behind: Linux and sfdisk(8) pass over it as well.
 pub(super) fn read(
     disk: &File,
     device: &str,
@@ -31,6 +36,10 @@ pub(super) fn read(
     sector_bytes: u32,
 ) -> io::Result<Option<ExistingTable>> {
     let sector = u64::from(sector_bytes);
+    let protects = |block: Vec<u8>| PC_TYPES.iter().any(|at| block[*at] == PROTECTIVE);
+    if !read_vec(disk, 0, 512)?.is_some_and(protects) {
+        return Ok(None);
+    }
     let last = (size_bytes / sector).saturating_sub(1);
     for block in [1, last] {
         if let Some(table) = read_copy(disk, device, block, sector)? {
