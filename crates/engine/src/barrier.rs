@@ -1,10 +1,8 @@
 //! Barriers: what user code said becomes part of the inputs, as FAI's tasks defclass and defvar do
 //! it.
 
-use crate::fault::ActionError;
 use crate::observe::printed_classes;
 use hostwright_model::class::{ClassList, ClassName};
-use hostwright_model::fault::FaultKind;
 use hostwright_model::phase::Phase;
 use hostwright_model::plan::{Action, Inputs, Observed, Stage};
 use hostwright_model::vars::Vars;
@@ -48,6 +46,33 @@ pub(crate) struct ClassSources {
     pub add_classes: String,
 }
 
+/// The classes of a machine, and what was said in their place.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct NamedClasses {
+    /// The classes.
+    pub classes: ClassList,
+    /// Words that cannot be classes, each once. FAI takes them for classes, and nothing ever asks
+    /// for one: no file can have such a name.
+    pub odd: BTreeSet<String>,
+}
+
+impl NamedClasses {
+    fn of<'a>(words: impl Iterator<Item = &'a str>) -> Self {
+        let mut named = Self::default();
+        for word in words {
+            match word.parse::<ClassName>() {
+                Ok(class) => {
+                    named.classes.push(class);
+                }
+                Err(_) => {
+                    named.odd.insert(word.to_owned());
+                }
+            }
+        }
+        named
+    }
+}
+
 /// All classes of a host so far, as its class scripts see them; each once.
 pub(crate) fn classes_so_far(observed: &[Observed]) -> Vec<String> {
     let mut classes = vec!["DEFAULT".to_owned()];
@@ -60,8 +85,8 @@ pub(crate) fn classes_so_far(observed: &[Observed]) -> Vec<String> {
 }
 
 /// The classes that a `task_defclass` of the space's left in `classes`.
-pub(crate) fn left_classes(words: &str) -> Result<ClassList, ActionError> {
-    words.split_whitespace().map(class).collect()
+pub(crate) fn left_classes(words: &str) -> NamedClasses {
+    NamedClasses::of(words.split_whitespace())
 }
 
 /// True if a function of the space's took the place of this stage.
@@ -85,9 +110,10 @@ pub(crate) fn all_classes(
     inputs: &Inputs,
     observed: &[Observed],
     sources: &ClassSources,
-) -> Result<ClassList, ActionError> {
+) -> NamedClasses {
     if !inputs.run_class_scripts {
-        return Ok(inputs.given_classes.iter().cloned().collect());
+        let classes = inputs.given_classes.iter().cloned().collect();
+        return NamedClasses { classes, odd: BTreeSet::new() };
     }
     let mut words = classes_so_far(observed);
     words.extend(printed_classes(&sources.additional));
@@ -96,18 +122,7 @@ pub(crate) fn all_classes(
     let last = [inputs.hostname.as_str(), "LAST"];
     words.retain(|word| !last.contains(&word.as_str()));
     words.extend(last.map(str::to_owned));
-    words.iter().filter(|word| !word.is_empty()).map(|word| class(word)).collect()
-}
-
-fn class(word: &str) -> Result<ClassName, ActionError> {
-    word.parse().map_err(|error| {
-        ActionError::new(
-            FaultKind::Config,
-            "bad-class-name",
-            format!("a class script printed something else than classes: {error}"),
-            "let class scripts print only class names, and messages to standard error",
-        )
-    })
+    NamedClasses::of(words.iter().map(String::as_str).filter(|word| !word.is_empty()))
 }
 
 /// The inputs behind a barrier, and the variables that have no place in them yet.
@@ -185,7 +200,7 @@ mod tests {
             host_file: "# comment\nHOST # why\n".to_owned(),
             add_classes: "X, Y".to_owned(),
         };
-        let classes = all_classes(&inputs(), &observed, &sources).unwrap();
+        let classes = all_classes(&inputs(), &observed, &sources).classes;
         assert_eq!(classes.to_string(), "DEFAULT A B ADDED HOST X Y web1.lan LAST");
     }
 
@@ -202,16 +217,18 @@ mod tests {
     fn given_classes_are_taken_as_they_are() {
         let given = "B A".parse::<ClassList>().unwrap().iter().cloned().collect();
         let inputs = Inputs { run_class_scripts: false, given_classes: given, ..inputs() };
-        let classes = all_classes(&inputs, &[], &ClassSources::default()).unwrap();
+        let classes = all_classes(&inputs, &[], &ClassSources::default()).classes;
         assert_eq!(classes.to_string(), "B A");
     }
 
     #[test]
-    fn what_is_no_class_name_stops_the_run() {
-        let observed = [Observed { classes: vec!["a/b".to_owned()], ..Observed::default() }];
-        let error = all_classes(&inputs(), &observed, &ClassSources::default()).unwrap_err();
-        let fault = Box::<hostwright_model::fault::Fault>::from(error);
-        assert_eq!(fault.code, "bad-class-name");
+    fn what_is_no_class_name_is_left_out_and_told() {
+        let printed = ["a/b", "A", "a/b"].map(str::to_owned).to_vec();
+        let observed = [Observed { classes: printed, ..Observed::default() }];
+        let named = all_classes(&inputs(), &observed, &ClassSources::default());
+        assert_eq!(named.classes.to_string(), "DEFAULT A web1.lan LAST");
+        assert_eq!(named.odd.iter().collect::<Vec<_>>(), ["a/b"]);
+        assert_eq!(left_classes("B\n#c A").classes.to_string(), "B A");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Passing a barrier: classes and variables are gathered from where FAI gathers them, told to the
 //! shell and written to FAI's log files.
 
-use crate::barrier::{self, ClassSources};
+use crate::barrier::{self, ClassSources, NamedClasses};
 use crate::environment::is_secret;
 use crate::fault::ActionError;
 use crate::journal::{Record, ShellChange};
@@ -51,19 +51,22 @@ pub(crate) fn pass(
     let mut classes = None;
     if barrier::defines_classes(stage) && barrier::is_replaced(stage) {
         let left = work.shell_vars.get("classes").cloned().unwrap_or_default();
-        let all = barrier::left_classes(&left)?;
+        let named = barrier::left_classes(&left);
+        tell_odd_words(&mut work, &named);
+        let all = named.classes;
         tell_classes(&mut work, &all)?;
         classes = Some(all);
     } else if barrier::defines_classes(stage) {
         let sources = class_sources(&mut work)?;
-        let named = barrier::all_classes(work.inputs, &observed, &sources)?;
+        let named = barrier::all_classes(work.inputs, &observed, &sources);
+        tell_odd_words(&mut work, &named);
         for class in barrier::doubled_classes(&observed) {
             work.say(&format!(
                 "warning[duplicate-class]: class {class} is named more than once, and counts once; \
                  FAI would run its hooks and scripts twice"
             ));
         }
-        let all = planner.settle_classes(named)?;
+        let all = planner.settle_classes(named.classes)?;
         take_back(&mut work, clean)?;
         if stage.steps.iter().any(|step| is_sourced_script(&step.action)) {
             take_back_functions(&mut work)?;
@@ -77,6 +80,16 @@ pub(crate) fn pass(
     }
     let (inputs, early_vars) = barrier::merge(work.inputs, &early_vars, stage, &observed, classes);
     finish(session, &before, name, inputs, early_vars)
+}
+
+/// Says which words were taken for no classes.
+fn tell_odd_words(work: &mut Work<'_>, named: &NamedClasses) {
+    for word in &named.odd {
+        work.say(&format!(
+            "warning[bad-class-name]: '{word}' cannot be a class and is left out; let class scripts \
+             print only class names, and messages to standard error"
+        ));
+    }
 }
 
 fn finish(

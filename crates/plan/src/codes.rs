@@ -43,7 +43,7 @@ const SPACE: &[(&str, &str)] = &[
     ("no-class-directory", "The directory is no config space."),
     ("no-disk-config", "None of a machine's classes has a disk_config."),
     ("no-file-variant", "A script copies a file of which the space has no variant."),
-    ("no-run-bit", "A script or hook is not executable, so FAI would leave it out."),
+    ("no-run-bit", "A script or hook is not executable, so it is left out."),
     ("no-shebang", "A script does not say what interprets it."),
     ("no-stop-on-error", "No variable says which errors stop a run."),
     ("open-quote", "A quote in a .var file is not closed."),

@@ -1,7 +1,7 @@
 //! Secrets that lie in a space in plain text. What is shown of the line has the secret masked, so
 //! that the output of `check` may be logged.
 
-use super::survey::{Survey, TextFile};
+use super::survey::{Survey, TextFile, is_shell};
 use crate::finding::{Finding, Line};
 use hostwright_model::diagnostic::Diagnostic;
 
@@ -30,6 +30,7 @@ fn of_file(file: &TextFile<'_>) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let mut lines = Line::all(file.path, &file.text).peekable();
     let assigns = is_configuration(file.path);
+    let is_shell = !file.text.starts_with("#!") || is_shell(file.path, &file.text);
     while let Some(line) = lines.next() {
         if line.text.trim_start().starts_with('#') {
             continue;
@@ -46,7 +47,7 @@ fn of_file(file: &TextFile<'_>) -> Vec<Diagnostic> {
         found.extend(hash.map(|hash| about_hash(line, hash)));
         found.extend(token(line.text).map(|(token, what)| plain(line, token, what)));
         if assigns && hash.is_none() {
-            let secret = password(line.text).or_else(|| passphrase(file.path, line.text));
+            let secret = password(line.text, is_shell).or_else(|| passphrase(file.path, line.text));
             let secret = secret.or_else(|| debconf_password(file.path, line.text));
             found.extend(secret.map(|(secret, what)| plain(line, secret, what)));
         }
@@ -127,8 +128,9 @@ fn token(line: &str) -> Option<(&str, &'static str)> {
     })
 }
 
-/// The value of an assignment to a variable that is named after a secret.
-fn password(line: &str) -> Option<(&str, &'static str)> {
+/// The value of an assignment to a variable that is named after a secret. Outside shell text a word
+/// without quotes is a name, not a value.
+fn password(line: &str, is_shell: bool) -> Option<(&str, &'static str)> {
     let code = line.trim_start();
     let code = code.strip_prefix("export ").unwrap_or(code);
     let (name, rest) = code.split_once('=')?;
@@ -138,7 +140,7 @@ fn password(line: &str) -> Option<(&str, &'static str)> {
     if !is_name || !endings.iter().any(|ending| upper.ends_with(ending)) {
         return None;
     }
-    let value = value(rest)?;
+    let value = value(rest).filter(|_| is_shell || rest.starts_with(['"', '\'']))?;
     let is_none = matches!(value, "x" | "*" | "!" | "!!" | "yes" | "no" | "true" | "false");
     let is_number = value.bytes().all(|byte| byte.is_ascii_digit()) && value.len() < 3;
     (!is_none && !is_number && !value.starts_with('/')).then_some((value, "a password"))
@@ -225,5 +227,7 @@ mod tests {
             assert_eq!(found("class/A.var", text), [], "{text}");
         }
         assert_eq!(found("files/etc/pam/A", "password=required"), []);
+        let python = "#!/usr/bin/python3\nopen_it(\n    cryptpw=cryptpw,\n)\n";
+        assert_eq!(found("hooks/partition.A", python), []);
     }
 }

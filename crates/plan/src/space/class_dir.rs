@@ -69,7 +69,7 @@ impl Reader {
                             true => "put the comment on a line of its own, from column 1 on",
                             false => "write one class name there",
                         };
-                        let finding = Finding::error("bad-class-name", bad.to_string(), cure);
+                        let finding = Finding::warning("bad-class-name", bad.to_string(), cure);
                         self.found.push(finding.at_span(line, word));
                         break;
                     }

@@ -162,7 +162,7 @@ impl Reader {
             Ok(class) => Some(class),
             Err(bad) => {
                 let cure = "rename it: letters, digits and '_' are safe in class names";
-                let finding = Finding::error("bad-class-name", bad.to_string(), cure);
+                let finding = Finding::warning("bad-class-name", bad.to_string(), cure);
                 self.found.push(finding.at_file(path));
                 None
             }

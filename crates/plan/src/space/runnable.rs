@@ -31,9 +31,9 @@ pub(super) fn findings(path: &str, file: &TreeFile, usage: Use) -> Vec<Diagnosti
     let text = file.text();
     let mut found = Vec::new();
     if !file.executable {
-        let message = "the file has no run bit, so it would be left out";
+        let message = "the file has no run bit, so it is left out";
         let cure = format!("run 'chmod +x {path}', or remove the file");
-        found.push(Finding::error("no-run-bit", message, cure).at_start(path, &text));
+        found.push(Finding::warning("no-run-bit", message, cure).at_start(path, &text));
     }
     match usage {
         Use::Sourced => {
@@ -64,5 +64,5 @@ fn first_line(path: &str, file: &TreeFile, text: &str) -> Option<Diagnostic> {
     }
     let message = format!("the kernel cannot start '{program}': it wants an absolute path");
     let cure = "write the whole path, such as '#!/bin/bash'";
-    Some(Finding::error("bad-shebang", message, cure).at_span(line, line.text))
+    Some(Finding::warning("bad-shebang", message, cure).at_span(line, line.text))
 }

@@ -59,7 +59,7 @@ impl VarFile {
 pub(super) fn carriage_return(line: Line<'_>) -> Diagnostic {
     let message = "the line ends with a carriage return, which the shell takes for text";
     let cure = format!("convert the file to Unix line ends: sed -i 's/\\r$//' {}", line.file);
-    Finding::error("carriage-return", message, cure).at_column(line, line.text.len() as u32, 1)
+    Finding::warning("carriage-return", message, cure).at_column(line, line.text.len() as u32, 1)
 }
 
 /// Name and value of an assignment that begins a line.
@@ -84,7 +84,7 @@ fn mistake(line: Line<'_>) -> Option<Diagnostic> {
     {
         let message = format!("'${name}=' does not set a variable");
         let cure = format!("write '{name}=…' without '$'");
-        return Some(Finding::error("bad-assignment", message, cure).at_span(line, text));
+        return Some(Finding::warning("bad-assignment", message, cure).at_span(line, text));
     }
     let (name, rest) = text.split_once([' ', '\t'])?;
     let rest = rest.trim_start();
@@ -93,7 +93,7 @@ fn mistake(line: Line<'_>) -> Option<Diagnostic> {
     }
     let message = format!("blanks around '=' make '{name}' a command, not a variable");
     let cure = format!("write '{name}={}'", rest[1..].trim());
-    Some(Finding::error("bad-assignment", message, cure).at_span(line, text))
+    Some(Finding::warning("bad-assignment", message, cure).at_span(line, text))
 }
 
 /// A quote that nothing closes. Files with here documents or command substitutions, whose quotes
