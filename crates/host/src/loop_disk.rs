@@ -1,4 +1,4 @@
-//! A file as a disk: loop(4), writable, with partitions, gone with whoever attached it.
+//! A file as a block device: loop(4), gone with whoever uses it.
 
 use crate::HostError;
 use rustix::ioctl::{self, Opcode};
@@ -12,6 +12,7 @@ use std::time::Duration;
 /// Request numbers and flags of linux/loop.h.
 const LOOP_CTL_GET_FREE: Opcode = 0x4C82;
 const LOOP_CONFIGURE: Opcode = 0x4C0A;
+const LO_FLAGS_READ_ONLY: u32 = 1;
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
 const LO_FLAGS_PARTSCAN: u32 = 8;
 
@@ -30,12 +31,23 @@ pub struct LoopDisk {
 }
 
 impl LoopDisk {
-    /// Attaches `file`, which must be open for reading and writing, to a free loop device. Sectors
-    /// have 512 bytes.
+    /// Attaches `file`, which must be open for reading and writing, to a free loop device, with its
+    /// partitions. Sectors have 512 bytes.
     pub fn attach(file: &File) -> Result<Self, HostError> {
+        Self::attach_with(file, LO_FLAGS_PARTSCAN)
+    }
+
+    /// Attaches `file`, of which nothing is ever written. A mount of the device is a user of it: it
+    /// stays when this value is dropped.
+    pub fn attach_read_only(file: &File) -> Result<Self, HostError> {
+        Self::attach_with(file, LO_FLAGS_READ_ONLY)
+    }
+
+    fn attach_with(file: &File, flags: u32) -> Result<Self, HostError> {
         const CONTROL: &str = "/dev/loop-control";
-        let open = |path: &str| OpenOptions::new().read(true).write(true).open(path);
-        let control = open(CONTROL).map_err(failed("open", CONTROL))?;
+        let is_writable = flags & LO_FLAGS_READ_ONLY == 0;
+        let open = |path: &str| OpenOptions::new().read(true).write(is_writable).open(path);
+        let control = File::open(CONTROL).map_err(failed("open", CONTROL))?;
         for _ in 0..ATTEMPTS_MAX {
             // SAFETY: LOOP_CTL_GET_FREE takes no argument and answers with a number.
             #[expect(unsafe_code, reason = "rustix knows no loop device ioctls")]
@@ -44,7 +56,7 @@ impl LoopDisk {
             let name = format!("loop{number}");
             let path = format!("/dev/{name}");
             let node = open(&path).map_err(failed("open", &path))?;
-            let config = LoopConfig::of(file);
+            let config = LoopConfig::of(file, flags | LO_FLAGS_AUTOCLEAR);
             // SAFETY: LOOP_CONFIGURE reads a struct loop_config, which `Configure` points to; the
             // descriptor in it is that of `file`, which is open.
             #[expect(unsafe_code, reason = "rustix knows no loop device ioctls")]
@@ -103,12 +115,12 @@ struct LoopConfig {
 const _: () = assert!(size_of::<LoopConfig>() == 8 + 232 + 64);
 
 impl LoopConfig {
-    fn of(file: &File) -> Self {
+    fn of(file: &File, flags: u32) -> Self {
         Self {
             fd: u32::try_from(file.as_raw_fd()).expect("invariant: an open file has a descriptor"),
             block_bytes: 512,
             info_before_flags: [0; 13],
-            flags: LO_FLAGS_AUTOCLEAR | LO_FLAGS_PARTSCAN,
+            flags,
             info_after_flags: [0; 44],
             reserved: [0; 8],
         }
@@ -175,6 +187,20 @@ mod tests {
         let mut read = [0; 5];
         file.read_exact_at(&mut read, 4096).unwrap();
         assert_eq!(&read, b"hello");
+    }
+
+    #[test]
+    fn root_a_file_that_is_attached_read_only_cannot_be_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("image");
+        fs::write(&path, [7; 4096]).unwrap();
+        let disk = LoopDisk::attach_read_only(&File::open(&path).unwrap()).unwrap();
+        let mut read = [0; 4096];
+        disk.node.read_exact_at(&mut read, 0).unwrap();
+        assert_eq!(read, [7; 4096]);
+        let ro = fs::read_to_string(format!("/sys/block/{}/ro", disk.name())).unwrap();
+        assert_eq!(ro.trim(), "1");
+        disk.detach().unwrap();
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What setup-storage leaves behind, and the installed system's fstab.
 
-use super::{Done, encrypt, fstab, raid, scripts};
+use super::{Done, encrypt, fstab, initramfs_keys, raid, scripts};
 use crate::fault::ActionError;
 use crate::work::Work;
 use hostwright_model::fault::FaultKind;
@@ -109,6 +109,7 @@ fn install_crypttab(work: &mut Work<'_>) -> Result<(), ActionError> {
     };
     work.host.write(&work.target("etc/crypttab"), &crypttab, 0o600)?;
     let encrypted = work.plan.layout.as_ref().map(|layout| layout.encrypted.clone());
+    let mut has_keys = false;
     for device in encrypted.unwrap_or_default() {
         let from = encrypt::key_file(work.settings, &device.name);
         let Some(key) = work.host.read(&from)? else { continue };
@@ -116,6 +117,10 @@ fn install_crypttab(work: &mut Work<'_>) -> Result<(), ActionError> {
         work.say(&format!("the key of {} is {to} of the installed system", device.name));
         work.host.make_dir(&work.target("etc/keys"), 0o700)?;
         work.host.write(&work.target(&to), &key, 0o600)?;
+        has_keys = true;
+    }
+    if has_keys {
+        initramfs_keys::allow(work)?;
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ mod finish;
 mod format;
 mod fstab;
 mod hardware;
+mod initramfs_keys;
 mod kernel;
 mod known_packages;
 mod lvm;

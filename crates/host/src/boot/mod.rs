@@ -8,7 +8,6 @@
 mod glob;
 pub mod links;
 pub mod load;
-mod loop_device;
 pub mod modules;
 pub mod process;
 pub mod root;

@@ -8,11 +8,12 @@
 //!   /newroot                         overlay of the two, with /proc /sys /dev /run bound into it
 //! ```
 
-use super::{failed, failed_io, loop_device};
+use super::{failed, failed_io};
 use crate::HostError;
+use crate::loop_disk::LoopDisk;
 use rustix::mount::{MountFlags, mount, mount_bind_recursive};
 use std::ffi::CString;
-use std::fs;
+use std::fs::{self, File};
 
 /// Mounts proc, sysfs, devtmpfs, devpts and two tmpfs, each unless something is there already.
 pub fn mount_first() -> Result<(), HostError> {
@@ -40,7 +41,8 @@ pub fn mount_first() -> Result<(), HostError> {
 /// /dev and /run into it. `work` is a directory in RAM that stays.
 pub fn mount_tools(image: &str, work: &str, root: &str) -> Result<(), HostError> {
     let [lower, upper] = ["lower", "upper"].map(|name| format!("{work}/{name}"));
-    let device = loop_device::attach(image)?;
+    let disk = LoopDisk::attach_read_only(&File::open(image).map_err(failed_io("open", image))?)?;
+    let device = format!("/dev/{}", disk.name());
     mount_at(&device, "squashfs", &lower, MountFlags::RDONLY | MountFlags::NODEV, "")?;
     mount_at("tmpfs", "tmpfs", &upper, MountFlags::empty(), "mode=0755,size=50%")?;
     for dir in ["changes", "work"] {
