@@ -13,6 +13,23 @@ const SIMPLE: &str = "/usr/share/doc/fai-doc/examples/simple";
 /// Host name of the machine; the space's class scripts know it.
 pub const HOST: &str = "demohost";
 
+/// What a system needs to boot from anything that the storage cases make.
+const BASE_PACKAGES: &str = "\
+PACKAGES install-norec
+linux-image-cloud-amd64 initramfs-tools systemd-sysv udev kmod zstd
+grub-pc mdadm lvm2 cryptsetup-initramfs fdisk
+";
+
+/// The line by which the example space chooses release and mirror.
+fn example_mirror() -> Result<String> {
+    let path = Path::new(SIMPLE).join("class/FAIBASE.var");
+    let vars = fs::read_to_string(&path);
+    let vars = vars.with_context(|| format!("cannot read {}", path.display()))?;
+    let line = vars.lines().find(|line| line.starts_with("FAI_DEBOOTSTRAP="));
+    let line = line.with_context(|| format!("{} names no mirror", path.display()))?;
+    Ok(format!("{line}\n"))
+}
+
 /// Where the product is and where the lab keeps its things.
 #[derive(Clone, Debug)]
 pub struct Parts {
@@ -104,6 +121,47 @@ impl Parts {
                  --package-cache {cache}"
             ),
         )
+    }
+
+    /// A Debian that starts from RAID, LVM and LUKS, in a tar archive. Made once.
+    pub fn base_system(&self) -> Result<PathBuf> {
+        let archive = self.dir.join("base.tar.zst");
+        if archive.exists() {
+            return Ok(archive);
+        }
+        let [space, tree, work] =
+            ["base-space", "base", "base-work"].map(|name| self.dir.join(name));
+        for dir in [&space, &tree, &work] {
+            if dir.exists() {
+                fs::remove_dir_all(dir)?;
+            }
+        }
+        for (name, text) in
+            [("class/BASE.var", example_mirror()?.as_str()), ("package_config/BASE", BASE_PACKAGES)]
+        {
+            let path = space.join(name);
+            fs::create_dir_all(path.with_file_name(""))?;
+            fs::write(path, text)?;
+        }
+        let cache = self.package_cache();
+        let line = format!(
+            "build --space {} --only-classes BASE --dir {} --work-dir {} --package-cache {}",
+            space.display(),
+            tree.display(),
+            work.display(),
+            cache.display()
+        );
+        self.verb("base", &line)?;
+        let draft = self.dir.join("base.draft");
+        let mut pack = Command::new("tar");
+        pack.args(["--create", "--zstd", "--numeric-owner", "--file"]).arg(&draft);
+        let packed = pack.arg("--directory").arg(&tree).arg(".").status()?;
+        if !packed.success() {
+            bail!("cannot pack {}", tree.display());
+        }
+        fs::rename(&draft, &archive)?;
+        fs::remove_dir_all(&tree)?;
+        Ok(archive)
     }
 
     /// Where downloaded packages are kept.

@@ -4,6 +4,8 @@ use crate::bench::{Bench, Job};
 use crate::demo::install_and_answer;
 use crate::disk_image;
 use crate::parts::Parts;
+use crate::storage::cases::{CASES, Case};
+use crate::storage::{self, Rig};
 use crate::watch::{Quiet, is_installed, look, run_until};
 use anyhow::{Context as _, Result, bail, ensure};
 use hostwright_model::api::{RunState, StoredEvent};
@@ -33,6 +35,8 @@ pub struct Scenario {
     pub ring: Ring,
     /// What it shows.
     pub shows: &'static str,
+    /// True if it installs the images of the example space.
+    pub needs_images: bool,
     run: fn(&Stage) -> Result<()>,
 }
 
@@ -56,49 +60,78 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "corrupted-object",
         ring: Ring::Pr,
         shows: "a corrupted object in the store is refused before the disk is touched",
+        needs_images: true,
         run: corrupted_object,
     },
     Scenario {
         name: "bios-image",
         ring: Ring::Pr,
         shows: "BIOS, image: from the first packet to the login",
+        needs_images: true,
         run: |stage| image(stage, Firmware::Bios),
     },
     Scenario {
         name: "uefi-image",
         ring: Ring::Pr,
         shows: "UEFI, image: from the first packet to the login",
+        needs_images: true,
         run: |stage| image(stage, Firmware::Uefi),
     },
     Scenario {
         name: "kill-serve",
         ring: Ring::Pr,
         shows: "the server is killed in the middle; the install ends well and no event is lost",
+        needs_images: true,
         run: kill_serve,
     },
     Scenario {
         name: "power-cut",
         ring: Ring::Full,
         shows: "power is cut at 5 random points; the next boot installs to the end",
+        needs_images: true,
         run: power_cut,
     },
     Scenario {
         name: "classic",
         ring: Ring::Full,
         shows: "FAI's classic way: packages on the machine, through the boot server's proxy",
+        needs_images: false,
         run: classic,
     },
     Scenario {
         name: "bios-disk-image",
         ring: Ring::Full,
         shows: "a disk image made by build -o boots by BIOS, to the login",
+        needs_images: false,
         run: |stage| disk_image(stage, Firmware::Bios),
     },
     Scenario {
         name: "uefi-disk-image",
         ring: Ring::Full,
         shows: "a disk image made by build -o boots by UEFI, to the login",
+        needs_images: false,
         run: |stage| disk_image(stage, Firmware::Uefi),
+    },
+    Scenario {
+        name: "storage-mail-store",
+        ring: Ring::Full,
+        shows: "RAID 1 on two NVMe disks, read back after a reboot; the mail outlives a reinstallation",
+        needs_images: false,
+        run: |stage| storage(stage, |case| case.name == "mail-store"),
+    },
+    Scenario {
+        name: "storage-root",
+        ring: Ring::Full,
+        shows: "a machine boots from LVM on LUKS with a key file on RAID 1",
+        needs_images: false,
+        run: |stage| storage(stage, |case| case.boots),
+    },
+    Scenario {
+        name: "storage",
+        ring: Ring::Full,
+        shows: "every other case of 'hostwright lab storage --list'",
+        needs_images: false,
+        run: |stage| storage(stage, |case| case.name != "mail-store" && !case.boots),
     },
 ];
 
@@ -146,6 +179,16 @@ fn disk_image(stage: &Stage, firmware: Firmware) -> Result<()> {
     let (space, disk) = (stage.parts.dir.join("space"), stage.dir.join("disk.raw"));
     stage.parts.disk_image(&space, firmware, &disk)?;
     disk_image::boot(&disk, firmware, stage.acceleration, &space, &stage.dir)?;
+    Ok(())
+}
+
+fn storage(stage: &Stage, is_chosen: fn(&Case) -> bool) -> Result<()> {
+    let chosen: Vec<&'static Case> = CASES.iter().filter(|case| is_chosen(case)).collect();
+    let rig = Rig::new(&stage.parts, &chosen, stage.dir.join("rig"), stage.acceleration)?;
+    let verdicts = storage::run(&rig, &chosen, &mut |_| {})?;
+    let failed: Vec<String> =
+        verdicts.iter().filter(|v| !v.problems.is_empty()).map(ToString::to_string).collect();
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use hostwright_lab::machine::acceleration;
 use hostwright_lab::parts::Parts;
 use hostwright_lab::scenario::{Ring, SCENARIOS, Scenario, Stage};
 use hostwright_lab::storage::cases::{CASES, Case};
-use hostwright_lab::storage::{self, Rig, Verdict};
+use hostwright_lab::storage::{self, Rig};
 use hostwright_lab::watch::Show;
 use hostwright_model::api::Run;
 use hostwright_model::facts::Firmware;
@@ -191,19 +191,12 @@ fn run_storage(names: &[String], place: &Place) -> Result<ExitCode, Failure> {
     let chosen: Vec<&'static Case> = CASES.iter().filter(is_chosen).collect();
     let parts = place.parts(false)?;
     println!("lab: preparing the installer");
-    let rig = Rig {
-        installer: parts.installer()?,
-        agent: parts.agent.clone(),
-        dir: parts.dir.join("storage"),
-        acceleration: acceleration(place.accel.as_deref()),
-    };
+    let accel = acceleration(place.accel.as_deref());
+    let rig = Rig::new(&parts, &chosen, parts.dir.join("storage"), accel)?;
     let verdicts = storage::run(&rig, &chosen, &mut |line| println!("lab: {line}"))?;
     let failed = verdicts.iter().filter(|verdict| !verdict.problems.is_empty()).count();
-    for Verdict { case, problems } in &verdicts {
-        println!("{}  {case}", if problems.is_empty() { "ok    " } else { "FAILED" });
-        for problem in problems {
-            println!("        {problem}");
-        }
+    for verdict in &verdicts {
+        println!("{verdict}");
     }
     println!("{} passed, {failed} failed; kept: {}", verdicts.len() - failed, rig.dir.display());
     Ok(ExitCode::from(u8::from(failed > 0)))
@@ -231,11 +224,13 @@ fn seed_of_now() -> u64 {
 fn test(chosen: &[&Scenario], seed: u64, place: &Place) -> Result<ExitCode, Failure> {
     let parts = place.parts(false)?;
     let started = Instant::now();
-    println!("lab: preparing the space, the installer and the images");
+    println!("lab: preparing what the scenarios need");
     let space = parts.space()?;
     parts.installer()?;
-    for firmware in [Firmware::Bios, Firmware::Uefi] {
-        parts.image(&space, firmware, true)?;
+    if chosen.iter().any(|scenario| scenario.needs_images) {
+        for firmware in [Firmware::Bios, Firmware::Uefi] {
+            parts.image(&space, firmware, true)?;
+        }
     }
     println!("lab: prepared after {} s", started.elapsed().as_secs());
     let mut failed = 0;

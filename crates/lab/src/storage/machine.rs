@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// How long one boot with its stage may take.
 const BOOT_LIMIT: Duration = Duration::from_secs(60 * 60);
+/// What the kernel is told.
+const PARAMETERS: &str = "console=ttyS0 rdinit=/rig quiet panic=-1";
 /// LUKS wants half of a GiB to open a volume.
 const MEMORY_MIB: u32 = 2560;
 
@@ -23,63 +25,61 @@ pub(super) fn serial(case: &Case, number: usize) -> String {
 
 /// A machine that is switched on for one stage at a time.
 pub(super) struct StorageMachine {
+    /// QEMU with everything but a kernel.
     words: Vec<String>,
+    /// The kernel, and what it starts.
+    kernel: Vec<String>,
     dir: PathBuf,
 }
 
 impl StorageMachine {
     /// Makes empty disks and the initramfs.
     pub(super) fn build(rig: &Rig, cases: &[&'static Case], state: &Path) -> Result<Self> {
-        let initrd = rig.dir.join("initrd.img");
-        make_initrd(&rig.installer.join("initrd.img"), &rig.dir, &initrd)?;
-        let (kernel, tools) = (rig.installer.join("vmlinuz"), rig.installer.join("tools.squashfs"));
+        let tools = rig.installer.join("tools.squashfs");
         let mut line = format!(
             "qemu-system-x86_64 -nodefaults -display none -no-reboot -machine q35 -accel {} -smp 2 \
-             -m {MEMORY_MIB} -kernel {} -initrd {} -device virtio-rng-pci \
+             -m {MEMORY_MIB} -device virtio-rng-pci \
              -drive if=none,id=tools,format=raw,readonly=on,file={} \
              -device virtio-blk-pci,drive=tools \
              -drive if=none,id=state,format=raw,file={} -device virtio-blk-pci,drive=state \
              -device virtio-scsi-pci,id=scsi",
             rig.acceleration,
-            text(&kernel)?,
-            text(&initrd)?,
             text(&tools)?,
             text(state)?
         );
         let disks = rig.dir.join("disks");
         fs::create_dir_all(&disks)?;
-        let mut number = 0;
-        for case in cases {
-            for (nth, disk) in case.disks.iter().enumerate() {
-                let serial = serial(case, nth);
-                let file = disks.join(&serial);
-                fs::File::create(&file)?.set_len(u64::from(disk.size_mib) << 20)?;
-                let device = match disk.bus {
-                    Bus::Scsi => {
-                        format!("scsi-hd,bus=scsi.0,scsi-id={},lun={}", number / 8, number % 8)
-                    }
-                    Bus::Virtio => "virtio-blk-pci".to_owned(),
-                    Bus::Nvme => "nvme".to_owned(),
-                    Bus::Sata => format!("ide-hd,bus=ide.{nth}"),
-                };
-                let file = text(&file)?;
-                line.push_str(&format!(
-                    " -drive if=none,id=d{number},format=raw,discard=unmap,cache=unsafe,file={file} \
-                     -device {device},drive=d{number},serial={serial}"
-                ));
-                number += 1;
-            }
+        let all = cases.iter().flat_map(|case| (0..case.disks.len()).map(move |nth| (case, nth)));
+        for (number, (case, nth)) in all.enumerate() {
+            let file = disks.join(serial(case, nth));
+            let size_bytes = u64::from(case.disks[nth].size_mib) << 20;
+            fs::File::create(&file)?.set_len(size_bytes)?;
+            line.push_str(&disk_words(case, nth, number, text(&file)?));
         }
-        let mut words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        let parameters = "console=ttyS0 rdinit=/rig quiet panic=-1";
-        words.extend(["-append".to_owned(), parameters.to_owned()]);
-        Ok(Self { words, dir: rig.dir.clone() })
+        Ok(Self {
+            words: line.split_whitespace().map(str::to_owned).collect(),
+            kernel: kernel_words(rig)?,
+            dir: rig.dir.clone(),
+        })
     }
 
-    /// Runs one stage: from power-on until the machine switches itself off.
-    pub(super) fn boot(&self, stage: &str, say: &mut dyn FnMut(&str)) -> Result<()> {
-        let serial = self.dir.join(format!("{stage}.serial"));
+    /// Lets the firmware boot the first disk of a case: the installed system looks at itself.
+    pub(super) fn boot_from_disk(&self, case: &Case, say: &mut dyn FnMut(&str)) -> Result<()> {
         let mut words = self.words.clone();
+        let first = format!("serial={}", serial(case, 0));
+        let device = words.iter_mut().find(|word| word.ends_with(&first));
+        device.context("the machine has no disk to boot from")?.push_str(",bootindex=1");
+        self.run(words, case.name, say)
+    }
+
+    /// Boots the tools image for one stage.
+    pub(super) fn boot(&self, stage: &str, say: &mut dyn FnMut(&str)) -> Result<()> {
+        self.run([self.words.clone(), self.kernel.clone()].concat(), stage, say)
+    }
+
+    /// From power-on until the machine switches itself off.
+    fn run(&self, mut words: Vec<String>, stage: &str, say: &mut dyn FnMut(&str)) -> Result<()> {
+        let serial = self.dir.join(format!("{stage}.serial"));
         words.extend(["-serial".to_owned(), format!("file:{}", text(&serial)?)]);
         let mut qemu = Process::start(&words, &self.dir.join("qemu.log"))?;
         let deadline = Instant::now() + BOOT_LIMIT;
@@ -107,6 +107,30 @@ impl StorageMachine {
         );
         Ok(())
     }
+}
+
+/// The words that attach a disk of a case, the `number`th of the machine.
+fn disk_words(case: &Case, nth: usize, number: usize, file: &str) -> String {
+    let device = match case.disks[nth].bus {
+        Bus::Scsi => format!("scsi-hd,bus=scsi.0,scsi-id={},lun={}", number / 8, number % 8),
+        Bus::Virtio => "virtio-blk-pci".to_owned(),
+        Bus::Nvme => "nvme".to_owned(),
+        Bus::Sata => format!("ide-hd,bus=ide.{nth}"),
+    };
+    let serial = serial(case, nth);
+    format!(
+        " -drive if=none,id=d{number},format=raw,discard=unmap,cache=unsafe,file={file} \
+         -device {device},drive=d{number},serial={serial}"
+    )
+}
+
+/// The installer's kernel with the rig's own way into the tools image.
+fn kernel_words(rig: &Rig) -> Result<Vec<String>> {
+    let initrd = rig.dir.join("initrd.img");
+    make_initrd(&rig.installer.join("initrd.img"), &rig.dir, &initrd)?;
+    let kernel = rig.installer.join("vmlinuz");
+    let words = ["-kernel", text(&kernel)?, "-initrd", text(&initrd)?, "-append", PARAMETERS];
+    Ok(words.map(str::to_owned).to_vec())
 }
 
 /// The installer's initramfs with one more archive behind it, which has the rig's own init.

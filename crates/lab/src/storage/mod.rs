@@ -4,8 +4,9 @@
 //! ```text
 //! stage            every case in turn, in one boot
 //! install          what was there before; agent: plan, run; look
-//! assemble         up again by fstab, crypttab and mdadm.conf alone; look; leave marks
-//! reinstall        a second disk_config, where the case has one; look
+//! assemble         up again by fstab, crypttab and mdadm.conf alone; look; leave marks. A case
+//!                  that boots from its own disks does so instead
+//! reinstall        a second disk_config, where the case has one; look. Or it fails and is undone
 //! assemble-again   as above: the marks that should be there are, the others are not
 //! ```
 //!
@@ -16,18 +17,16 @@
 pub mod cases;
 mod compare;
 mod found;
+mod judge;
 mod machine;
 
-use crate::process::tail;
-use anyhow::{Context as _, Result, bail, ensure};
+use crate::parts::Parts;
+use anyhow::{Context as _, Result, ensure};
 use cases::Case;
-use found::Found;
-use hostwright_model::plan::Plan;
-use hostwright_model::storage::StorageLayout;
 use machine::StorageMachine;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{fmt, fs};
 
 /// What the rig works with.
 #[derive(Clone, Debug)]
@@ -36,10 +35,31 @@ pub struct Rig {
     pub installer: PathBuf,
     /// The agent that is tested.
     pub agent: PathBuf,
+    /// A base system in a tar archive, for cases that boot from their own disks.
+    pub base: Option<PathBuf>,
     /// Where everything is kept; emptied first.
     pub dir: PathBuf,
     /// How QEMU runs guests.
     pub acceleration: &'static str,
+}
+
+impl Rig {
+    /// Makes what these cases need. Nothing of it is made twice but the installer.
+    pub fn new(
+        parts: &Parts,
+        chosen: &[&'static Case],
+        dir: PathBuf,
+        acceleration: &'static str,
+    ) -> Result<Self> {
+        let boots = chosen.iter().any(|case| case.boots);
+        Ok(Self {
+            installer: parts.installer()?,
+            agent: parts.agent.clone(),
+            base: boots.then(|| parts.base_system()).transpose()?,
+            dir,
+            acceleration,
+        })
+    }
 }
 
 /// What came of a case.
@@ -48,6 +68,14 @@ pub struct Verdict {
     pub case: &'static str,
     /// What is not as promised; empty if all is.
     pub problems: Vec<String>,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = if self.problems.is_empty() { "ok    " } else { "FAILED" };
+        write!(f, "{word}  {}", self.case)?;
+        self.problems.iter().try_for_each(|problem| write!(f, "\n        {problem}"))
+    }
 }
 
 /// Scripts of the guest, by the name they have there.
@@ -61,14 +89,23 @@ const GUEST_FILES: &[(&str, &str)] = &[
     ("agent-run", include_str!("guest/agent-run")),
     ("read-back", include_str!("guest/read-back")),
     ("take-apart", include_str!("guest/take-apart")),
+    ("old-life", include_str!("guest/old-life")),
+    ("kill-at-table", include_str!("guest/kill-at-table")),
+    ("booted", include_str!("guest/booted")),
 ];
+/// The script of a space whose machine boots from its own disks.
+const BASE_BOOT: &str = include_str!("guest/base-boot");
 const INIT: &str = include_str!("guest/init");
 const LOOK_HOOK: &str = include_str!("guest/look.hook");
 
 /// The boots that cases need; one that has only one life needs two.
-const STAGES: [&str; 4] = ["install", "assemble", "reinstall", "assemble-again"];
+const STAGES: [&str; 4] = ["install", ASSEMBLE, "reinstall", "assemble-again"];
+/// The stage in which a case comes up as it was installed.
+const ASSEMBLE: &str = "assemble";
 /// Size of the disk by which cases and answers travel.
-const STATE_MIB: u32 = 256;
+const STATE_MIB: u32 = 1024;
+/// By its label an installed system finds it.
+const STATE_LABEL: &str = "rig";
 
 /// Runs cases, as many in one machine as it has room for. `say` is told what goes on.
 pub fn run(rig: &Rig, chosen: &[&'static Case], say: &mut dyn FnMut(&str)) -> Result<Vec<Verdict>> {
@@ -80,17 +117,25 @@ pub fn run(rig: &Rig, chosen: &[&'static Case], say: &mut dyn FnMut(&str)) -> Re
     lay_state(rig, chosen, &state)?;
     let machine = StorageMachine::build(rig, chosen, &state)?;
     let two_lives = chosen.iter().any(|case| case.second.is_some());
-    let stages = if two_lives { &STAGES[..] } else { &STAGES[..2] };
-    for stage in stages {
+    for stage in if two_lives { &STAGES[..] } else { &STAGES[..2] } {
         say(stage);
-        set_stage(&rig.dir, &state, stage)?;
-        machine.boot(stage, say)?;
+        set_note(&rig.dir, &state, "stage", stage)?;
+        // Where all boot by themselves there is nothing to assemble.
+        if *stage != ASSEMBLE || chosen.iter().any(|case| !case.boots) {
+            machine.boot(stage, say)?;
+        }
+        if *stage == ASSEMBLE {
+            for case in chosen.iter().filter(|case| case.boots) {
+                set_note(&rig.dir, &state, "booting", case.name)?;
+                machine.boot_from_disk(case, say)?;
+            }
+        }
     }
     let answers = rig.dir.join("answers");
     take_answers(&state, &answers)?;
     let judge = |case: &&'static Case| Verdict {
         case: case.name,
-        problems: judge(case, &answers.join("cases").join(case.name))
+        problems: judge::problems(case, &answers.join("cases").join(case.name))
             .unwrap_or_else(|error| vec![format!("{error:#}")]),
     };
     Ok(chosen.iter().map(judge).collect())
@@ -113,10 +158,15 @@ fn lay_state(rig: &Rig, chosen: &[&'static Case], state: &Path) -> Result<()> {
             (0..case.disks.len()).map(|number| machine::serial(case, number)).collect();
         write(&dir.join("serials"), &serials.join("\n"))?;
         lay_space(&dir.join("space"), case.first, &serials)?;
-        if let Some(second) = case.second {
-            lay_space(&dir.join("space2"), second, &serials)?;
+        if let Some(second) = case.second_config() {
+            lay_space(&dir.join("space2"), &second, &serials)?;
         }
-        let scripts = [("before", case.before), ("after", case.after)];
+        if case.boots {
+            write(&dir.join("boots"), "")?;
+            let base = rig.base.as_ref().with_context(|| format!("{} has no base", case.name))?;
+            lay_base(&dir.join("space"), base)?;
+        }
+        let scripts = [("before", case.before), ("after", case.after), ("sabotage", case.sabotage)];
         for (name, text) in scripts.into_iter().filter(|(_, text)| !text.is_empty()) {
             write(&dir.join(name), text)?;
         }
@@ -124,7 +174,18 @@ fn lay_state(rig: &Rig, chosen: &[&'static Case], state: &Path) -> Result<()> {
     }
     let image = fs::File::create(state)?;
     image.set_len(u64::from(STATE_MIB) << 20)?;
-    call("mkfs.ext4", &["-q", "-F", "-d", text(&tree)?, text(state)?])
+    call("mkfs.ext4", &["-q", "-F", "-L", STATE_LABEL, "-d", text(&tree)?, text(state)?])
+}
+
+/// What a space has beside its disks if its machine is to boot by itself.
+fn lay_base(dir: &Path, base: &Path) -> Result<()> {
+    let basefile = dir.join("basefiles/CASE.tar.zst");
+    let script = dir.join("scripts/CASE/10-boot");
+    write(&script, BASE_BOOT)?;
+    make_runnable(&script)?;
+    fs::create_dir_all(dir.join("basefiles"))?;
+    fs::copy(base, &basefile).with_context(|| base.display().to_string())?;
+    Ok(())
 }
 
 /// A space that partitions and mounts, has a look, and does nothing else. Its machine file chooses
@@ -145,13 +206,13 @@ fn lay_space(dir: &Path, disk_config: &str, serials: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Tells the machine what its next boot is for.
-fn set_stage(dir: &Path, state: &Path, stage: &str) -> Result<()> {
-    let note = dir.join("stage");
-    write(&note, stage)?;
+/// Leaves a note to the machine about its next boot.
+fn set_note(dir: &Path, state: &Path, name: &str, note: &str) -> Result<()> {
+    let file = dir.join(name);
+    write(&file, note)?;
     check_state(state)?;
-    call("debugfs", &["-w", "-R", "rm stage", text(state)?])?;
-    call("debugfs", &["-w", "-R", &format!("write {} stage", text(&note)?), text(state)?])
+    call("debugfs", &["-w", "-R", &format!("rm {name}"), text(state)?])?;
+    call("debugfs", &["-w", "-R", &format!("write {} {name}", text(&file)?), text(state)?])
 }
 
 fn take_answers(state: &Path, answers: &Path) -> Result<()> {
@@ -168,77 +229,6 @@ fn check_state(state: &Path) -> Result<()> {
     let status = output.status.code().unwrap_or(NOT_MENDED);
     ensure!(status < NOT_MENDED, "e2fsck: {}", String::from_utf8_lossy(&output.stdout));
     Ok(())
-}
-
-/// Everything about a case that is not as promised.
-fn judge(case: &Case, answers: &Path) -> Result<Vec<String>> {
-    let first = Life::read(answers, "install", "assemble")?;
-    let mut problems = first.problems(None)?;
-    if case.second.is_some() && problems.is_empty() {
-        let second = Life::read(answers, "reinstall", "assemble-again")?;
-        problems.extend(second.problems(Some(&first))?);
-    }
-    Ok(problems)
-}
-
-/// One installation of a case and the boot behind it.
-struct Life {
-    layout: StorageLayout,
-    /// As the agent left it.
-    installed: Found,
-    /// As it came up again.
-    assembled: Found,
-    /// What the guest noticed itself.
-    noticed: Vec<String>,
-    /// Mount points whose content is of the life before.
-    marks: Vec<String>,
-}
-
-impl Life {
-    fn read(answers: &Path, install: &str, assemble: &str) -> Result<Self> {
-        let (made, up) = (answers.join(install), answers.join(assemble));
-        let status = fs::read_to_string(made.join("status")).unwrap_or_default();
-        if status.trim() != "0" {
-            let log = tail(&answers.join(format!("{install}.log")), 15);
-            bail!("{install} failed: {}{}\n{log}", fault(&made), tail(&made.join("stderr"), 10));
-        }
-        let plan: Plan = serde_json::from_str(&read_text(&made.join("plan.json"))?)?;
-        let noticed = [made.join("left"), up.join("problems")];
-        let lines = |path: &PathBuf| -> Vec<String> {
-            let text = fs::read_to_string(path).unwrap_or_default();
-            text.lines().map(str::to_owned).collect()
-        };
-        Ok(Self {
-            layout: plan.layout.context("the plan has no layout")?,
-            installed: Found::read(&made)?,
-            assembled: Found::read(&up)?,
-            noticed: noticed.iter().flat_map(lines).collect(),
-            marks: lines(&up.join("marks")),
-        })
-    }
-
-    fn problems(&self, before: Option<&Self>) -> Result<Vec<String>> {
-        let mut problems = self.noticed.clone();
-        let by_stage = [("installed", &self.installed), ("after a reboot", &self.assembled)];
-        for (when, found) in by_stage {
-            let found = compare::with_layout(&self.layout, found);
-            problems.extend(found.into_iter().map(|problem| format!("{when}: {problem}")));
-        }
-        problems.extend(compare::same_identifiers(&self.layout, &self.installed, &self.assembled));
-        let former = before.map(|before| &before.assembled);
-        problems.extend(compare::fates(&self.layout, former, &self.assembled, &self.marks));
-        Ok(problems)
-    }
-}
-
-/// The last fault that the agent told of.
-fn fault(dir: &Path) -> String {
-    let events = fs::read_to_string(dir.join("events.jsonl")).unwrap_or_default();
-    let faults = events.lines().rev().filter_map(|line| {
-        let event: serde_json::Value = serde_json::from_str(line).ok()?;
-        event.get("fault").filter(|fault| !fault.is_null()).map(|fault| format!("{fault:#}\n"))
-    });
-    faults.take(1).collect()
 }
 
 fn read_text(path: &Path) -> Result<String> {
