@@ -119,6 +119,8 @@ pub(crate) fn all_classes(
     words.extend(printed_classes(&sources.additional));
     words.extend(printed_classes(&sources.host_file));
     words.extend(sources.add_classes.split(',').map(|word| word.trim().to_owned()));
+    // Only spaces with FAI's script 01-classes print them; they were asked for all the same.
+    words.extend(inputs.given_classes.iter().map(ToString::to_string));
     let last = [inputs.hostname.as_str(), "LAST"];
     words.retain(|word| !last.contains(&word.as_str()));
     words.extend(last.map(str::to_owned));
@@ -202,6 +204,16 @@ mod tests {
         };
         let classes = all_classes(&inputs(), &observed, &sources).classes;
         assert_eq!(classes.to_string(), "DEFAULT A B ADDED HOST X Y web1.lan LAST");
+    }
+
+    #[test]
+    fn given_classes_are_there_whether_a_script_prints_them_or_not() {
+        let given = "B WEB".parse::<ClassList>().unwrap().iter().cloned().collect();
+        let inputs = Inputs { given_classes: given, ..inputs() };
+        let printed = ["B", "A"].map(str::to_owned).to_vec();
+        let observed = [Observed { classes: printed, ..Observed::default() }];
+        let classes = all_classes(&inputs, &observed, &ClassSources::default()).classes;
+        assert_eq!(classes.to_string(), "DEFAULT B A WEB web1.lan LAST");
     }
 
     #[test]

@@ -36,9 +36,32 @@ pub fn shell_syntax(file: &ShellFile, messages: &str) -> Option<Diagnostic> {
     // An unexpected end is behind the last line.
     let last = file.text.lines().count().max(1) as u32;
     let number = number.clamp(1, last);
+    if ends_before(&file.text, number) {
+        return None;
+    }
     let line = Line::all(&file.path, &file.text).find(|line| line.number == number)?;
     let code = line.text.trim();
     Some(finding.at_span(line, code))
+}
+
+/// True if the shell has left the script before it comes to a line: bash reads a command at a time,
+/// and behind `exit` there may be a program in another language, or an archive.
+fn ends_before(text: &str, number: u32) -> bool {
+    let is_program = |word: &str| !word.starts_with(['<', '>', '&']) && !is_number(word);
+    let ends = |line: &str| {
+        let mut words = line.split([' ', '\t', ';']);
+        match (words.next(), words.next()) {
+            (Some("exit"), _) => true,
+            (Some("exec"), Some(word)) => is_program(word),
+            _ => false,
+        }
+    };
+    text.lines().take(number as usize - 1).any(ends)
+}
+
+/// True for the start of a redirection such as `2>&1`.
+fn is_number(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -58,5 +81,17 @@ mod tests {
         let middle = "bash: line 2: syntax error near unexpected token `x'\nbash: line 2: `x'\n";
         assert_eq!(place(middle), Some((2, 3, 4)));
         assert_eq!(place(""), None);
+    }
+
+    #[test]
+    fn what_comes_behind_the_end_of_a_script_is_not_for_the_shell() {
+        let found = |text: &str| {
+            let file = ShellFile { path: "scripts/A/10-x".to_owned(), text: text.to_owned() };
+            shell_syntax(&file, "bash: line 3: syntax error near unexpected token `$s'\n").is_some()
+        };
+        assert!(!found("perl -x $0\nexit $?\nmy ($s) = @_;\n"));
+        assert!(!found("# data below\nexec tar x <$0\n(\n"));
+        assert!(found("exec 2>&1\n  exit\n(\n"));
+        assert!(found("exec >log\nexit_now\n(\n"));
     }
 }

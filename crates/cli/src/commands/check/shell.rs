@@ -29,7 +29,8 @@ fn ask_all(files: &[ShellFile]) -> Result<Vec<Diagnostic>, HostError> {
     let mut host = RealHost::default();
     let mut found = Vec::new();
     for file in files {
-        let mut command = Command::new(Tool::Bash).arg("-n");
+        // Scripts that turn extended patterns on use them in lines that are only parsed here.
+        let mut command = Command::new(Tool::Bash).args(["-O", "extglob", "-n"]);
         command.stdin = Some(file.text.clone().into_bytes());
         command.env = vec![("LC_ALL".to_owned(), "C".to_owned())];
         let output = host.run(&command, &mut |_, _| {})?;
