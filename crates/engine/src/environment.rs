@@ -4,7 +4,7 @@ use crate::monitor;
 use crate::settings::Settings;
 use hostwright_model::class::ClassName;
 use hostwright_model::facts::{Facts, Nic};
-use hostwright_model::plan::Inputs;
+use hostwright_model::plan::{Inputs, TargetProfile};
 use std::collections::BTreeMap;
 
 /// The version of FAI whose behaviour scripts find here.
@@ -51,7 +51,7 @@ pub(crate) fn variables(
         ("FAI_VERSION", FAI_VERSION.to_owned()),
         ("HOME", "/root".to_owned()),
         ("HOSTNAME", inputs.hostname.clone()),
-        ("LC_ALL", "C.UTF-8".to_owned()),
+        ("LC_ALL", locale(inputs).to_owned()),
         ("LOGDIR", settings.log_dir.clone()),
         ("LOGNAME", "root".to_owned()),
         ("MNTPOINT", "/media/mirror".to_owned()),
@@ -90,6 +90,15 @@ pub(crate) fn variables(
     vars.extend(flags(settings, &given));
     monitor::switch_on(&mut vars);
     vars
+}
+
+/// The locale of all that runs for the target. fai-diskimage's own is C, from which packages
+/// conclude that nothing else than ASCII is wanted: console-setup takes an 8 bit character set.
+pub(crate) fn locale(inputs: &Inputs) -> &'static str {
+    match inputs.rules.fai_bugs && inputs.target == TargetProfile::DiskFile {
+        true => "C",
+        false => "C.UTF-8",
+    }
 }
 
 /// Classes whose hooks run before there are classes.

@@ -7,11 +7,38 @@ use anyhow::{Context as _, Result};
 use hostwright_model::facts::Firmware;
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 /// How long the system may take from power-on to its answer.
 const BOOT_LIMIT: Duration = Duration::from_secs(10 * 60);
+
+/// Class of what an image needs to be asked anything, which [`add_class`] adds to a space.
+pub(crate) const LAB_CLASS: &str = "LAB";
+
+/// The example's class CLOUD takes ssh's keys away, for the programs of clouds to make new ones, and
+/// leaves the kernel without a serial console, which is all that can be read of a failed boot.
+const LAB_SCRIPT: &str = "#!/bin/sh
+set -e
+mkdir -p \"$target/etc/systemd/system/ssh.service.d\" \"$target/etc/default/grub.d\"
+cat > \"$target/etc/systemd/system/ssh.service.d/keys.conf\" <<END
+[Service]
+ExecStartPre=
+ExecStartPre=/usr/bin/ssh-keygen -A
+ExecStartPre=/usr/sbin/sshd -t
+END
+echo 'GRUB_CMDLINE_LINUX=\"console=tty0 console=ttyS0\"' > \"$target/etc/default/grub.d/05_lab.cfg\"
+";
+
+/// Adds the class to a copy of the example space.
+pub fn add_class(space: &Path) -> Result<()> {
+    let dir = space.join("scripts").join(LAB_CLASS);
+    fs::create_dir_all(&dir)?;
+    let script = dir.join("10-answer");
+    fs::write(&script, LAB_SCRIPT)?;
+    Ok(fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?)
+}
 
 /// Boots the image at `disk` on a machine of its own and asks the system what it is. `dir` takes the
 /// machine's logs.

@@ -1,6 +1,7 @@
 //! What every scenario needs and nobody wants to make twice: the config space, the installer and the
 //! images. All are made by the product's own verbs, and kept in the lab's directory.
 
+use crate::disk_image::LAB_CLASS;
 use crate::process::{bound, tail};
 use anyhow::{Context as _, Result, bail};
 use hostwright_model::facts::Firmware;
@@ -117,8 +118,8 @@ impl Parts {
             "build-disk",
             &format!(
                 "build --space {space} --hostname {HOST} --firmware {kind} --only-classes \
-                 DEBIAN,AMD64,FAIBASE,DHCPC,DEMO,{classes},LAST --size 3G -o {disk} \
-                 --package-cache {cache}"
+                 DEBIAN,AMD64,FAIBASE,DHCPC,DEMO,{LAB_CLASS},{classes},LAST --size 3G \
+                 -o {disk} --package-cache {cache}"
             ),
         )
     }

@@ -176,7 +176,9 @@ fn classic(stage: &Stage) -> Result<()> {
 
 /// No boot server: the image is a disk already.
 fn disk_image(stage: &Stage, firmware: Firmware) -> Result<()> {
-    let (space, disk) = (stage.parts.dir.join("space"), stage.dir.join("disk.raw"));
+    let (space, disk) = (stage.dir.join("space"), stage.dir.join("disk.raw"));
+    copy_tree(&stage.parts.dir.join("space"), &space)?;
+    disk_image::add_class(&space)?;
     stage.parts.disk_image(&space, firmware, &disk)?;
     disk_image::boot(&disk, firmware, stage.acceleration, &space, &stage.dir)?;
     Ok(())

@@ -10,7 +10,15 @@ use std::process::Command;
 const SECTOR_BYTES: u64 = 512;
 /// Bytes of a boot sector that are code; the disk's signature and the table follow.
 const BOOT_CODE_BYTES: usize = 440;
+/// What grub-install(8) keeps of the boot sector that it finds, because a disk without partitions
+/// has its description there: here, a part of the boot code that parted(8) puts into each new table,
+/// over which GRUB jumps.
+const KEPT_BY_GRUB: std::ops::Range<usize> = 3..90;
 const TABLE: std::ops::Range<usize> = 446..512;
+/// Bytes of a table's entry, and those with cylinders, heads and sectors. A loop device has none,
+/// and each partitioner takes others; whoever reads the table goes by the sector numbers.
+const ENTRY_BYTES: usize = 16;
+const CYLINDERS: [std::ops::Range<usize>; 2] = [1..4, 5..8];
 /// Entries of a GPT: 128 of 128 bytes (UEFI specification, 5.3), each with its type first, then its
 /// own GUID.
 const GPT_ENTRY_BYTES: usize = 128;
@@ -72,7 +80,7 @@ pub fn differences(ours: &Path, theirs: &Path) -> Result<Vec<String>> {
 /// Boot sector and partition table, without the GUIDs that each disk has for itself and the check
 /// sums over them.
 fn table_differences(ours: &Path, theirs: &Path) -> Result<Vec<String>> {
-    let (left, right) = (read(ours, 0, 34)?, read(theirs, 0, 34)?);
+    let (left, right) = (read_tables(ours)?, read_tables(theirs)?);
     let mut found = Vec::new();
     if left[..BOOT_CODE_BYTES] != right[..BOOT_CODE_BYTES] {
         found.push("the code in the boot sector".to_owned());
@@ -95,6 +103,17 @@ fn table_differences(ours: &Path, theirs: &Path) -> Result<Vec<String>> {
         }
     }
     Ok(found)
+}
+
+/// The boot sector and the GPT that may follow it, zeroes for what differs by nature.
+fn read_tables(disk: &Path) -> Result<Vec<u8>> {
+    let mut bytes = read(disk, 0, 34)?;
+    bytes[KEPT_BY_GRUB].fill(0);
+    // The last two bytes of the table mark the sector, and belong to no entry.
+    for entry in bytes[TABLE].chunks_exact_mut(ENTRY_BYTES) {
+        CYLINDERS.into_iter().for_each(|range| entry[range].fill(0));
+    }
+    Ok(bytes)
 }
 
 fn read(disk: &Path, sector: u64, count: usize) -> Result<Vec<u8>> {

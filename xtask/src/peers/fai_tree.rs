@@ -6,6 +6,7 @@ use super::tree::{self, Allowance};
 use anyhow::{Context as _, Result, ensure};
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -70,6 +71,13 @@ const PEER_GPT: &str = "disk_config disk1 disklabel:gpt-bios fstabkey:uuid align
                         p=root /     300-  ext4 rw,noatime tuneopts=\"-c 0 -i 0\"\n\
                         p=swap swap  128M  swap sw\n";
 
+/// FAI counts on udev for the links by which grub-mkconfig(8) names the root file system by UUID.
+/// Hostwright makes them itself where there is no udev, so this is a hook of FAI's side only.
+const LINKS_OF_UDEV: &str = "#!/bin/sh\nmkdir -p /dev/disk/by-uuid\n\
+                             for part in /dev/${disklist}p*; do\n\
+                             \tuuid=$(blkid -s UUID -o value \"$part\") || continue\n\
+                             \tln -sf \"$part\" /dev/disk/by-uuid/\"$uuid\"\ndone\n";
+
 /// Paths that differ between any two builds, even of the same tool, and why. A name that ends in
 /// `/` stands for everything below it.
 const BY_NATURE: &[(&str, &str)] = &[
@@ -107,7 +115,9 @@ const BY_NATURE: &[(&str, &str)] = &[
         "backup of what was diverted during the installation by each tool",
     ),
     ("var/lib/fai/FAI_CLASSES", "FAI leaves it out where no class script ran; softupdate needs it"),
+    ("var/lib/fai/disk_var.sh", "lines in the order of a hash table; they are compared sorted"),
     ("run/udev", "a mount point that FAI makes and leaves behind"),
+    ("run/blkid/", "cache of blkid, with the second and the identifier of the new disk"),
     ("usr/lib/python3/dist-packages/", "byte code with time stamps"),
     ("usr/share/python3/", "byte code with time stamps"),
     ("usr/lib/python3.11/", "byte code with time stamps"),
@@ -189,7 +199,7 @@ impl Bench<'_> {
         if !self.case.is_disk {
             return compare_trees(&ours, &theirs, &[]);
         }
-        let (our_disk, their_disk) = (self.dir.join("ours.raw"), self.dir.join("theirs.raw"));
+        let (our_disk, their_disk) = (self.our_disk(), self.their_disk());
         let mut found = disk::differences(&our_disk, &their_disk)?;
         let left = MountedDisk::mount(&our_disk, &ours)?;
         let right = MountedDisk::mount(&their_disk, &theirs)?;
@@ -200,6 +210,14 @@ impl Bench<'_> {
 
     fn space(&self) -> PathBuf {
         self.dir.join("space")
+    }
+
+    fn our_disk(&self) -> PathBuf {
+        self.dir.join("ours.raw")
+    }
+
+    fn their_disk(&self) -> PathBuf {
+        self.dir.join("theirs.raw")
     }
 
     /// A copy of the example, because scripts write where it is into what they make.
@@ -240,7 +258,8 @@ impl Bench<'_> {
         build.args(["build", "--hostname", "demohost", "--only-classes", self.case.classes]);
         build.arg("--space").arg(self.space()).arg("--work-dir").arg(self.dir.join("work"));
         match self.case.is_disk {
-            true => build.args(["--size", DISK_SIZE, "-o"]).arg(self.dir.join("ours.raw")),
+            // fai-diskimage's locale is one of them.
+            true => build.args(["--fai-bugs", "--size", DISK_SIZE, "-o"]).arg(self.our_disk()),
             false => build.arg("--dir").arg(self.dir.join("ours")),
         };
         run_tool(&mut build)?;
@@ -258,14 +277,21 @@ impl Bench<'_> {
         let nfsroot = "FAI_DEBOOTSTRAP_OPTS=\"\"\nNFSROOT=/nonexistent\n";
         fs::write(config.join("nfsroot.conf"), nfsroot)?;
         self.copy_sources(&config.join("apt/sources.list"))?;
+        if self.case.is_disk && !Path::new("/run/udev/control").exists() {
+            let hook = self.space().join("hooks/updatebase.FAIBASE");
+            fs::write(&hook, LINKS_OF_UDEV)?;
+            fs::set_permissions(&hook, fs::Permissions::from_mode(0o755))?;
+        }
         let started = Instant::now();
         let log = fs::File::create(self.dir.join("fai.log"))?;
         let program = if self.case.is_disk { "fai-diskimage" } else { "fai" };
         let mut fai = Command::new(program);
         fai.arg("-v").arg("-C").arg(&config);
         fai.args(["-s", &source, "-c", self.case.classes, "-u", "demohost"]);
+        // FAI hands on the locale of whoever calls it, where Hostwright has one of its own.
+        fai.env_remove("LANG").env("LC_ALL", "C.UTF-8");
         match self.case.is_disk {
-            true => fai.args(["-S", DISK_SIZE]).arg(self.dir.join("theirs.raw")),
+            true => fai.args(["-S", DISK_SIZE]).arg(self.their_disk()),
             false => fai.arg("dirinstall").arg(&theirs),
         };
         let status = fai.stdout(log.try_clone()?).stderr(log).status();
@@ -273,6 +299,7 @@ impl Bench<'_> {
             status.with_context(|| format!("cannot run {program}; see packaging/setup"))?;
         // FAI ends with 1 for any warning of its run; what counts is what it made.
         println!("{program}: {status}, see {}", self.dir.join("fai.log").display());
+        remove_dead_links()?;
         Ok(started.elapsed())
     }
 
@@ -280,13 +307,25 @@ impl Bench<'_> {
         const SOURCES: &str = "etc/apt/sources.list";
         let ours = self.dir.join("ours");
         let mounted = match self.case.is_disk {
-            true => Some(MountedDisk::mount(&self.dir.join("ours.raw"), &ours)?),
+            true => Some(MountedDisk::mount(&self.our_disk(), &ours)?),
             false => None,
         };
         fs::copy(ours.join(SOURCES), to).context("ours has no sources.list")?;
         drop(mounted);
         Ok(())
     }
+}
+
+/// Removes what LINKS_OF_UDEV left of disks that are gone.
+fn remove_dead_links() -> Result<()> {
+    let Ok(links) = fs::read_dir("/dev/disk/by-uuid") else { return Ok(()) };
+    for link in links {
+        let link = link?.path();
+        if !link.exists() {
+            fs::remove_file(link)?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs a program that must succeed.
@@ -304,6 +343,7 @@ fn compare_trees(
     let differs_by_nature = |path: &str| BY_NATURE.iter().any(|(name, _)| covers(name, path));
     let mut found = package_differences(ours, theirs)?;
     found.extend(shadow_differences(ours, theirs)?);
+    found.extend(disk_variable_differences(ours, theirs, names)?);
     let allowance = Allowance { differs_by_nature: &differs_by_nature, names };
     found.extend(tree::differences(ours, theirs, &allowance)?);
     println!("{} paths compared", tree::count(ours)?);
@@ -350,6 +390,25 @@ fn shadow_differences(ours: &Path, theirs: &Path) -> Result<Vec<String>> {
     };
     let (left, right) = (read(ours)?, read(theirs)?);
     Ok(left.symmetric_difference(&right).map(|line| format!("etc/shadow: {line}")).collect())
+}
+
+/// The variables for boot loader scripts, which only disks have.
+fn disk_variable_differences(
+    ours: &Path,
+    theirs: &Path,
+    names: &[(String, String, &'static str)],
+) -> Result<Vec<String>> {
+    let read = |root: &Path| -> Result<String> {
+        let path = root.join("var/lib/fai/disk_var.sh");
+        Ok(if path.exists() { fs::read_to_string(path)? } else { String::new() })
+    };
+    let (mut left, mut right) = (read(ours)?, read(theirs)?);
+    for (ours, theirs, name) in names {
+        (left, right) = (left.replace(ours, name), right.replace(theirs, name));
+    }
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
+    let (left, right) = (lines(&left), lines(&right));
+    Ok(left.symmetric_difference(&right).map(|line| format!("disk_var.sh: {line}")).collect())
 }
 
 #[cfg(test)]

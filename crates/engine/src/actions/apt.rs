@@ -1,5 +1,6 @@
 //! apt-get(8) in the target: its options, and what its lines mean.
 
+use crate::environment;
 use crate::fault::ActionError;
 use crate::work::Work;
 use hostwright_host::{Command, Tool};
@@ -21,7 +22,7 @@ pub(super) fn as_in_target(work: &Work<'_>, command: Command) -> Command {
     command
         .in_root(&work.settings.target_dir)
         .env("DEBIAN_FRONTEND", "noninteractive")
-        .env("LC_ALL", "C.UTF-8")
+        .env("LC_ALL", environment::locale(work.inputs))
 }
 
 /// Runs apt-get with progress. A package that no source has is told by its name.

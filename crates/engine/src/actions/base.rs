@@ -1,6 +1,6 @@
 //! The base system: from an image, from an archive of the space, or by debootstrap(8).
 
-use super::{Done, boot_guard, mounts, repository};
+use super::{Done, mounts, repository, stand_in};
 use crate::fault::ActionError;
 use crate::task_error;
 use crate::work::Work;
@@ -58,7 +58,7 @@ pub(super) fn base_file(work: &mut Work<'_>, path: &str) -> Result<Done, ActionE
 /// What a new base system needs before any program in it runs, whoever runs it.
 fn prepare(work: &mut Work<'_>) -> Result<(), ActionError> {
     repository::use_proxy(work)?;
-    boot_guard::forbid_boot_loaders(work)
+    stand_in::forbid_boot_loaders(work)
 }
 
 /// Makes the base system, unless a hook has made one, which as with FAI is a target with `/etc`.

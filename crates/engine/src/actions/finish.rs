@@ -1,18 +1,16 @@
 //! The end of a run: what was only for the installation goes, the logs stay.
 
-use super::apt::in_target;
-use super::packages::{DENY, OWNER, POLICY};
-use super::{Done, boot_guard, mounts, repository};
+use super::{Done, mounts, repository, stand_in};
 use crate::fault::ActionError;
 use crate::task_error;
 use crate::work::Work;
-use hostwright_host::{HostError, Tool};
+use hostwright_host::HostError;
 use hostwright_model::plan::{Action, TargetProfile};
 
 /// Takes back what was only for the installation.
 pub(super) fn finish(work: &mut Work<'_>) -> Result<Done, ActionError> {
-    allow_services(work)?;
-    boot_guard::allow_boot_loaders(work)?;
+    stand_in::allow_all(work)?;
+    stand_in::remove_diversions_of_scripts(work)?;
     for name in repository::TEMPORARY {
         work.host.remove(&work.target(&format!("etc/apt/apt.conf.d/{name}")))?;
     }
@@ -27,27 +25,6 @@ pub(super) fn finish(work: &mut Work<'_>) -> Result<Done, ActionError> {
         .collect();
     mounts::swap_off(work, &swaps)?;
     Ok(Done::changed())
-}
-
-/// Undoes what forbids services. Only our own file is removed: a repeated run may find the
-/// target's.
-fn allow_services(work: &mut Work<'_>) -> Result<(), ActionError> {
-    let path = work.target(POLICY);
-    if work.host.read(&path)?.as_deref() == Some(DENY.as_bytes()) {
-        work.host.remove(&path)?;
-    }
-    if work.exists(&work.target("usr/bin/dpkg-divert"))? {
-        let undivert = in_target(work, Tool::DpkgDivert).args([
-            "--quiet",
-            "--package",
-            OWNER,
-            "--rename",
-            "--remove",
-            &format!("/{POLICY}"),
-        ]);
-        work.tool(undivert)?;
-    }
-    Ok(())
 }
 
 /// Saves the logs into the target, where FAI's readers and a later softupdate look for them.

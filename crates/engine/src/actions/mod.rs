@@ -3,7 +3,6 @@
 
 mod apt;
 mod base;
-mod boot_guard;
 mod confirm;
 mod debconf;
 mod encrypt;
@@ -31,8 +30,10 @@ mod repository;
 mod resize;
 mod restore;
 mod scripts;
+mod stand_in;
 mod table;
 mod takedown;
+mod uuid_links;
 
 pub(crate) use metadata::put_back;
 pub(crate) use mounts::unmount_target;

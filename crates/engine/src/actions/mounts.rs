@@ -1,7 +1,7 @@
 //! Mounts: the new file systems, swap, and the pseudo file systems that programs in the target
 //! need.
 
-use super::{Done, encrypt, lvm, nodes, raid};
+use super::{Done, encrypt, lvm, nodes, raid, uuid_links};
 use crate::fault::ActionError;
 use crate::sandbox::FIRMWARE_DIR;
 use crate::work::{Work, exists};
@@ -139,6 +139,7 @@ pub(super) fn mount_pseudo(work: &mut Work<'_>) -> Result<Done, ActionError> {
         let width = work.target("sys/firmware/efi/fw_platform_size");
         work.host.write(&width, b"64\n", 0o444)?;
     }
+    uuid_links::make(work)?;
     Ok(if changed { Done::changed() } else { Done::already_true() })
 }
 
@@ -176,6 +177,7 @@ pub(super) fn unmount_pseudo(work: &mut Work<'_>) -> Result<(), ActionError> {
     if is_running_system(&work.settings.target_dir) {
         return Ok(());
     }
+    uuid_links::remove(work)?;
     for name in ["run/udev", "dev", "sys", "proc"] {
         let point = work.target(name);
         unmount_below(work.host, &point)?;

@@ -2,14 +2,13 @@
 //! ends settled.
 
 use super::apt::{self, apt_get, as_in_target, in_target};
-use super::{Done, boot_guard, mounts};
+use super::{Done, mounts, stand_in};
 use crate::fault::ActionError;
 use crate::package_calls::{self, Manner};
 use crate::task_error;
 use crate::work::Work;
 use hostwright_host::{HostError, MountRequest, Tool};
 use hostwright_model::package::{PackageGroup, PackageSystem};
-use hostwright_model::plan::TargetProfile;
 
 /// Options under which dpkg asks nothing about changed configuration files.
 const KEEP_OR_NEW: [&str; 5] = [
@@ -20,13 +19,6 @@ const KEEP_OR_NEW: [&str; 5] = [
     "--allow-change-held-packages",
 ];
 const NEW: [&str; 2] = ["-o", "Dpkg::Options::=--force-confnew"];
-
-/// Where maintainer scripts ask whether they may start a service.
-pub(super) const POLICY: &str = "usr/sbin/policy-rc.d";
-/// The answer: never. The exit status is that of Debian's policy-rc.d interface.
-pub(super) const DENY: &str = "#!/bin/sh\n# Made by Hostwright for the installation.\nexit 101\n";
-/// The name under which dpkg-divert(8) keeps ours apart.
-pub(super) const OWNER: &str = "hostwright";
 
 /// Prepares the target for programs and brings it up to date.
 pub(super) fn update_base(work: &mut Work<'_>) -> Result<Done, ActionError> {
@@ -39,11 +31,8 @@ pub(super) fn update_base(work: &mut Work<'_>) -> Result<Done, ActionError> {
 
 fn try_update_base(work: &mut Work<'_>) -> Result<Done, ActionError> {
     mounts::mount_pseudo(work)?;
-    // In a system that runs, services have to be restarted with their new versions.
-    if work.inputs.target != TargetProfile::RunningSystem {
-        forbid_services(work)?;
-    }
-    boot_guard::forbid_boot_loaders(work)?;
+    stand_in::forbid_services(work)?;
+    stand_in::forbid_boot_loaders(work)?;
     // Without the mode, an index that cannot be fetched is only a warning.
     let update = apt_get(work).args(["-o", "APT::Update::Error-Mode=any", "update"]);
     work.tool(update)?;
@@ -57,25 +46,6 @@ fn try_update_base(work: &mut Work<'_>) -> Result<Done, ActionError> {
     apt::run(work, upgrade, "the base system")?;
     work.tool(apt_get(work).arg("clean"))?;
     Ok(Done::changed())
-}
-
-/// Services must not start inside the target: neither now nor by a package's scripts later.
-fn forbid_services(work: &mut Work<'_>) -> Result<(), ActionError> {
-    if !work.exists(&work.target("usr/bin/dpkg-divert"))? {
-        return Ok(());
-    }
-    let path = format!("/{POLICY}");
-    let divert = in_target(work, Tool::DpkgDivert).args([
-        "--quiet",
-        "--package",
-        OWNER,
-        "--rename",
-        "--add",
-        &path,
-    ]);
-    work.tool(divert)?;
-    work.host.write(&work.target(POLICY), DENY.as_bytes(), 0o755)?;
-    Ok(())
 }
 
 fn configure_pending(work: &mut Work<'_>) -> Result<(), ActionError> {

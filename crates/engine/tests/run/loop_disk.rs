@@ -3,6 +3,7 @@
 use crate::bench::{FixedPlan, inputs, output, settings};
 use hostwright_engine::{NoImages, Session, run};
 use hostwright_host::Host as _;
+use hostwright_host::namespace;
 use hostwright_host::real::RealHost;
 use hostwright_model::ids::Digest;
 use hostwright_model::image::ImageRef;
@@ -23,7 +24,10 @@ struct LoopDisk {
 }
 
 impl LoopDisk {
+    /// Its mounts are this thread's alone. A test beside this one that takes a copy of all mounts
+    /// would otherwise keep the file system mounted after it has been unmounted here.
     fn new(dir: &Path) -> Self {
+        namespace::own_mounts().unwrap();
         let file = dir.join("disk.raw");
         fs::File::create(&file).unwrap().set_len(600 << 20).unwrap();
         let output =
