@@ -135,6 +135,14 @@ impl Planner for NotedPlanner {
         write_json(&self.note, &plan)?;
         Ok(plan)
     }
+
+    fn settle_classes(&mut self, named: ClassList) -> Result<ClassList, Box<Fault>> {
+        self.planner.settle_classes(named)
+    }
+
+    fn passphrase(&mut self, file: &str, line: u32) -> Option<String> {
+        self.planner.passphrase(file, line)
+    }
 }
 
 fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), Box<Fault>> {

@@ -3,9 +3,9 @@
 /// How a disk is attached, and so what it is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bus {
-    /// `sda`, by virtio-scsi.
+    /// `sda`, by virtio-scsi. The kernel names several of them in any order.
     Scsi,
-    /// `vda`.
+    /// `vdc` and so on, always in the same order.
     Virtio,
     /// `nvme0n1`.
     Nvme,
@@ -183,7 +183,7 @@ primary /var 50- ext4 rw createopts=\"-L biosvar\"
     Case {
         name: "lvm",
         shows: "two volume groups, one on two disks, sizes in percent",
-        disks: &[scsi(300), CaseDisk { bus: Bus::Sata, size_mib: 300 }],
+        disks: &[virtio(300), CaseDisk { bus: Bus::Sata, size_mib: 300 }],
         first: "\
 disk_config disk1 disklabel:gpt
 primary /boot 50 ext4 rw
@@ -206,7 +206,7 @@ vgb-srv /srv 40 ext2 rw
     Case {
         name: "raid",
         shows: "RAID 0, 1, 5, 6 and 10, with a spare and with a missing device; sameas",
-        disks: &[scsi(500), scsi(500), scsi(500), scsi(500)],
+        disks: &[virtio(500), virtio(500), virtio(500), virtio(500)],
         first: "\
 disk_config disk1 disklabel:gpt
 primary - 80 - -
@@ -236,7 +236,7 @@ raid1 /degraded disk3.3,disk4.3:missing ext4 rw
     Case {
         name: "luks",
         shows: "LUKS by key file and by passphrase, keys that are forgotten, randinit",
-        disks: &[scsi(500)],
+        disks: &[virtio(500)],
         first: "\
 disk_config disk1 disklabel:gpt fstabkey:uuid
 primary /boot 50 ext4 rw
@@ -260,7 +260,7 @@ luks /secret disk1.6 ext4 rw
     Case {
         name: "encrypt",
         shows: "the old way to ask for encryption: a mount point with :encrypt",
-        disks: &[scsi(300)],
+        disks: &[virtio(300)],
         first: "\
 disk_config disk1 disklabel:msdos
 primary / 80 ext4 rw
@@ -272,7 +272,7 @@ logical swap:encrypt 40 swap sw
     Case {
         name: "luks-lvm-raid",
         shows: "LVM on LUKS on RAID 1",
-        disks: &[scsi(400), scsi(400)],
+        disks: &[virtio(400), virtio(400)],
         first: "\
 disk_config disk1 disklabel:gpt
 primary /boot 50 ext4 rw
@@ -298,7 +298,7 @@ vgc-swap swap 30 swap sw
     Case {
         name: "btrfs",
         shows: "btrfs on one and on two devices and as the file system of a partition",
-        disks: &[scsi(700), scsi(300)],
+        disks: &[virtio(700), virtio(300)],
         first: "\
 disk_config disk1 disklabel:gpt
 primary - 200 - -
@@ -322,7 +322,7 @@ btrfs filesystem df /target/srv | grep -q 'Data, RAID1'
     Case {
         name: "tmpfs-nfs",
         shows: "file systems in memory and of another machine",
-        disks: &[scsi(200)],
+        disks: &[virtio(200)],
         first: "\
 disk_config disk1
 primary / 80 ext4 rw
@@ -343,7 +343,7 @@ grep -q '/var/cache.*size=20' \"$dir/install/fstab\"
     Case {
         name: "preserve-gpt",
         shows: "GPT partitions kept by preserve_always, preserve_reinstall and preserve_lazy",
-        disks: &[scsi(400)],
+        disks: &[virtio(400)],
         first: "\
 disk_config disk1 disklabel:gpt fstabkey:uuid
 p=root / 100 ext4 rw
@@ -364,7 +364,7 @@ p=new /new 40- ext4 rw
     Case {
         name: "preserve-msdos",
         shows: "a primary and a logical partition of a PC table that are kept",
-        disks: &[scsi(400)],
+        disks: &[virtio(400)],
         first: "\
 disk_config disk1 disklabel:msdos
 primary / 80 ext4 rw
@@ -378,7 +378,7 @@ logical /new 40 ext4 rw
     Case {
         name: "always-format",
         shows: "a partition that is kept in its place and formatted anew",
-        disks: &[scsi(300)],
+        disks: &[virtio(300)],
         first: "\
 disk_config disk1 disklabel:gpt
 primary / 80 ext4 rw
@@ -390,7 +390,7 @@ primary /data 60 ext4 rw
     Case {
         name: "preserve-lvm",
         shows: "a logical volume that is kept while another is made anew",
-        disks: &[scsi(400)],
+        disks: &[virtio(400)],
         first: "\
 disk_config disk1 disklabel:gpt
 primary / 80 ext4 rw
@@ -407,7 +407,7 @@ vgp-cache /var/cache 40 ext4 rw
     Case {
         name: "grow",
         shows: "partitions that grow with their ext4 and xfs",
-        disks: &[scsi(400), scsi(600)],
+        disks: &[virtio(400), virtio(600)],
         first: "\
 disk_config disk1 disklabel:gpt
 primary / 80 ext4 rw
@@ -428,7 +428,7 @@ primary /big 320 xfs rw
     Case {
         name: "shrink",
         shows: "a partition that shrinks with its ext4",
-        disks: &[scsi(400)],
+        disks: &[virtio(400)],
         first: "\
 disk_config disk1 disklabel:gpt
 primary / 80 ext4 rw
@@ -440,7 +440,7 @@ primary /data 150 ext4 rw
     Case {
         name: "resize-ntfs",
         shows: "NTFS that grows and NTFS that shrinks",
-        disks: &[scsi(400), scsi(200)],
+        disks: &[virtio(400), virtio(200)],
         first: "\
 disk_config disk1 disklabel:msdos
 primary / 80 ext4 rw
@@ -461,7 +461,7 @@ primary - 120 ntfs -
     Case {
         name: "resize-lvm",
         shows: "logical volumes that grow and shrink with their ext4",
-        disks: &[scsi(450)],
+        disks: &[virtio(450)],
         first: "\
 disk_config disk1 disklabel:gpt
 primary / 80 ext4 rw
@@ -482,7 +482,7 @@ vgr-less /less 120 ext4 rw
     Case {
         name: "virtual",
         shows: "a disk whose partition table is somebody else's",
-        disks: &[scsi(200)],
+        disks: &[virtio(200)],
         before: "\
 printf 'label: dos\\nlabel-id: 0x0badcafe\\nsize=80M\\nsize=60M\\n' | sfdisk --quiet /dev/$1
 ",
@@ -499,7 +499,7 @@ test \"$(sfdisk --disk-id /dev/$1)\" = 0x0badcafe
     Case {
         name: "raw-disk",
         shows: "a file system on a whole disk",
-        disks: &[scsi(200), scsi(200)],
+        disks: &[virtio(200), virtio(200)],
         first: "\
 disk_config disk1 disklabel:gpt
 primary / 80 ext4 rw
@@ -512,7 +512,7 @@ raw-disk /srv 0 ext4 rw
     Case {
         name: "leftover",
         shows: "layers of another life, stopped: RAID, LVM with a name twice, LUKS, half a GPT",
-        disks: &[scsi(300), scsi(300), scsi(200), scsi(200)],
+        disks: &[virtio(300), virtio(300), virtio(200), virtio(200)],
         before: "bash /lab/old-life vg0 70 71 $1 $2 $3 $4",
         first: new_life!("vg0"),
         ..PLAIN
@@ -520,7 +520,7 @@ raw-disk /srv 0 ext4 rw
     Case {
         name: "leftover-running",
         shows: "the same, found running",
-        disks: &[scsi(300), scsi(300), scsi(200), scsi(200)],
+        disks: &[virtio(300), virtio(300), virtio(200), virtio(200)],
         before: "bash /lab/old-life vg1 72 73 $1 $2 $3 $4; touch /run/leave-running",
         first: new_life!("vg1"),
         ..PLAIN
@@ -528,7 +528,7 @@ raw-disk /srv 0 ext4 rw
     Case {
         name: "put-back",
         shows: "a disk that takes no writes: the tables written before are put back at once",
-        disks: &[scsi(300), scsi(300)],
+        disks: &[virtio(300), virtio(300)],
         first: TO_BE_KEPT,
         second: Some(TO_BE_UNDONE),
         sabotage: "blockdev --setro /dev/$2",
@@ -537,7 +537,7 @@ raw-disk /srv 0 ext4 rw
     Case {
         name: "undo",
         shows: "an installer killed between two partition tables: undo puts them back",
-        disks: &[scsi(300), scsi(300)],
+        disks: &[virtio(300), virtio(300)],
         first: TO_BE_KEPT,
         second: Some(TO_BE_UNDONE),
         sabotage: "bash /lab/kill-at-table $2",

@@ -36,15 +36,18 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Reads the answers of one stage.
-    pub(super) fn read(dir: &Path) -> Result<Self> {
-        let text = |name: &str| fs::read_to_string(dir.join(name)).unwrap_or_default();
+    /// Reads the answers of one stage. Disks may have other names at each boot: here they have
+    /// those of the stage whose answers are in `named_in`.
+    pub(super) fn read(dir: &Path, named_in: &Path) -> Result<Self> {
+        let raw = |dir: &Path, name: &str| fs::read_to_string(dir.join(name)).unwrap_or_default();
+        let (now, then) = (raw(dir, "disks"), raw(named_in, "disks"));
+        let names: Vec<_> = now.split_whitespace().zip(then.split_whitespace()).collect();
+        let text = |name: &str| rename_disks(&raw(dir, name), &names);
         let mut found = Self::default();
-        let disks = text("disks");
-        for disk in disks.split_whitespace() {
-            let table = text(&format!("table-{disk}.json"));
+        for (now, then) in &names {
+            let table = text(&format!("table-{now}.json"));
             if let Ok(table) = serde_json::from_str(&table) {
-                found.tables.insert(format!("/dev/{disk}"), table);
+                found.tables.insert(format!("/dev/{then}"), table);
             }
         }
         found.read_blkid(&text("blkid"));
@@ -106,6 +109,26 @@ impl Found {
     }
 }
 
+/// A text with other names for disks and their partitions.
+fn rename_disks(text: &str, names: &[(&str, &str)]) -> String {
+    const PREFIX: &str = "/dev/";
+    let mut parts = text.split(PREFIX);
+    let mut renamed = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(part.len());
+        let (word, rest) = part.split_at(end);
+        let of_disk = names.iter().find_map(|(now, then)| {
+            let partition = word.strip_prefix(now)?;
+            let number = partition.strip_prefix('p').unwrap_or(partition);
+            number.bytes().all(|byte| byte.is_ascii_digit()).then(|| format!("{then}{partition}"))
+        });
+        renamed.push_str(PREFIX);
+        renamed.push_str(of_disk.as_deref().unwrap_or(word));
+        renamed.push_str(rest);
+    }
+    renamed
+}
+
 fn words(block: &str) -> Words {
     let pairs = block.lines().filter_map(|line| line.split_once('='));
     // blkid writes blanks as '\ '.
@@ -129,4 +152,19 @@ fn report(text: &str, kind: &str) -> Result<Vec<Words>> {
         fields.into_iter().map(|(key, value)| (key, text(value))).collect()
     };
     Ok(rows.into_iter().map(row).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disks_that_swapped_their_names_get_them_back() {
+        let names = [("nvme0n1", "nvme1n1"), ("nvme1n1", "nvme0n1"), ("sda", "sdb")];
+        let text =
+            "LOWER=/dev/nvme0n1p2\n/dev/nvme1n1 /dev/sda1 /dev/sdab /dev/mapper/x /dev/md0\n";
+        let back =
+            "LOWER=/dev/nvme1n1p2\n/dev/nvme0n1 /dev/sdb1 /dev/sdab /dev/mapper/x /dev/md0\n";
+        assert_eq!(rename_disks(text, &names), back);
+    }
 }

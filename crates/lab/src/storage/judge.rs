@@ -20,7 +20,8 @@ pub(super) fn problems(case: &Case, answers: &Path) -> Result<Vec<String>> {
     }
     if case.sabotage.is_empty() {
         let second = Life::read(answers, "reinstall", "assemble-again")?;
-        problems.extend(second.problems(Some(&first)));
+        let former = Found::read(&answers.join("assemble"), &answers.join("reinstall"))?;
+        problems.extend(second.problems(Some(&former)));
     } else {
         problems.extend(undone(answers, &first)?);
     }
@@ -40,7 +41,7 @@ fn undone(answers: &Path, first: &Life) -> Result<Vec<String>> {
     ensure!(events.lines().any(has_written), "it failed too early: {}", fault(&failed));
     let undo = read_text(&failed.join("undo"))?;
     ensure!(read_text(&failed.join("undo-status"))?.trim() == "0", "undo failed: {undo}");
-    let found = Found::read(&again)?;
+    let found = Found::read(&again, &answers.join("install"))?;
     let mut problems = lines(&again.join("problems"));
     problems.extend(compare::with_layout(&first.layout, &found));
     problems.extend(compare::same_identifiers(&first.layout, &first.assembled, &found));
@@ -76,14 +77,15 @@ impl Life {
         let noticed = [made.join("left"), up.join("problems")];
         Ok(Self {
             layout: plan.layout.context("the plan has no layout")?,
-            installed: Found::read(&made)?,
-            assembled: Found::read(&up)?,
+            installed: Found::read(&made, &made)?,
+            assembled: Found::read(&up, &made)?,
             noticed: noticed.iter().flat_map(|path| lines(path)).collect(),
             marks: lines(&up.join("marks")),
         })
     }
 
-    fn problems(&self, before: Option<&Self>) -> Vec<String> {
+    /// What is not as promised, also about what was there `before`.
+    fn problems(&self, before: Option<&Found>) -> Vec<String> {
         let mut problems = self.noticed.clone();
         let by_stage = [("installed", &self.installed), ("after a reboot", &self.assembled)];
         for (when, found) in by_stage {
@@ -91,8 +93,7 @@ impl Life {
             problems.extend(found.into_iter().map(|problem| format!("{when}: {problem}")));
         }
         problems.extend(compare::same_identifiers(&self.layout, &self.installed, &self.assembled));
-        let former = before.map(|before| &before.assembled);
-        problems.extend(compare::fates(&self.layout, former, &self.assembled, &self.marks));
+        problems.extend(compare::fates(&self.layout, before, &self.assembled, &self.marks));
         problems
     }
 }

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// How long one boot with its stage may take.
 const BOOT_LIMIT: Duration = Duration::from_secs(60 * 60);
+/// The first PCI slot for disks of cases; those before are for what the rig needs itself.
+const FIRST_SLOT: usize = 0x10;
 /// What the kernel is told.
 const PARAMETERS: &str = "console=ttyS0 rdinit=/rig quiet panic=-1";
 /// LUKS wants half of a GiB to open a volume.
@@ -113,7 +115,11 @@ impl StorageMachine {
 fn disk_words(case: &Case, nth: usize, number: usize, file: &str) -> String {
     let device = match case.disks[nth].bus {
         Bus::Scsi => format!("scsi-hd,bus=scsi.0,scsi-id={},lun={}", number / 8, number % 8),
-        Bus::Virtio => "virtio-blk-pci".to_owned(),
+        // Eight to a slot: the bus has not enough slots for all.
+        Bus::Virtio => {
+            let (slot, function) = (FIRST_SLOT + number / 8, number % 8);
+            format!("virtio-blk-pci,multifunction=on,addr={slot:#x}.{function:#x}")
+        }
         Bus::Nvme => "nvme".to_owned(),
         Bus::Sata => format!("ide-hd,bus=ide.{nth}"),
     };

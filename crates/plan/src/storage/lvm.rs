@@ -50,8 +50,8 @@ pub(super) fn sizes(room: &Room<'_>, lines: &[&LogicalVolumeLine]) -> Result<Vec
     }
     let spare = if max_sum > min_sum { (group_mib - min_sum) / (max_sum - min_sum) } else { 0.0 };
     let factor = spare.min(1.0);
-    let sizes: Vec<u64> = ranges.iter().map(|range| size_bytes(*range, factor)).collect();
-    check_extents(room, lines, &sizes)?;
+    let mut sizes: Vec<u64> = ranges.iter().map(|range| size_bytes(*range, factor)).collect();
+    fit_extents(room, lines, &ranges, &mut sizes)?;
     Ok(sizes)
 }
 
@@ -109,18 +109,31 @@ fn sets_extent_size(group: &GroupLine) -> bool {
     group.vg_create_options.iter().any(is_size)
 }
 
-/// LVM rounds every volume up to whole extents; FAI finds out only when lvcreate(8) fails.
-fn check_extents(
+/// LVM rounds every volume up to whole extents; FAI finds out only when lvcreate(8) fails. Volumes
+/// that may be smaller are made so, the last one first, until all have room.
+fn fit_extents(
     room: &Room<'_>,
     lines: &[&LogicalVolumeLine],
-    sizes: &[u64],
+    ranges: &[ByteRange],
+    sizes: &mut [u64],
 ) -> Result<(), Problem> {
-    let usable =
-        |bytes: &f64| (*bytes as u64).saturating_sub(METADATA_BYTES) / EXTENT_BYTES * EXTENT_BYTES;
-    let mut left: u64 = room.physical_bytes.iter().map(usable).sum();
     // A group that is kept may have extents of any size; what is in it has its place already.
     if sets_extent_size(room.group) || !room.kept.is_empty() {
         return Ok(());
+    }
+    let usable =
+        |bytes: &f64| (*bytes as u64).saturating_sub(METADATA_BYTES) / EXTENT_BYTES * EXTENT_BYTES;
+    let mut left: u64 = room.physical_bytes.iter().map(usable).sum();
+    let needed: u64 = sizes.iter().map(|size| size.next_multiple_of(EXTENT_BYTES)).sum();
+    let mut excess = needed.saturating_sub(left);
+    for (range, size) in ranges.iter().zip(sizes.iter_mut()).rev() {
+        let least = (mib_to_bytes(range.min).ceil() as u64).next_multiple_of(EXTENT_BYTES);
+        let extents = size.next_multiple_of(EXTENT_BYTES);
+        let less = excess.min(extents.saturating_sub(least));
+        if less > 0 {
+            *size = extents - less;
+            excess -= less;
+        }
     }
     for (line, size) in lines.iter().zip(sizes) {
         if *size == 0 {
@@ -184,5 +197,14 @@ mod tests {
         let three = "g-a /a 1M ext4 rw\ng-b /b 1M ext4 rw\ng-c /c 1M ext4 rw\n";
         assert_eq!(sizes_of(three, 12), full, "three volumes round up to three extents");
         assert_eq!(sizes_of(three, 13), Ok(vec![MIB, MIB, MIB]));
+    }
+
+    #[test]
+    fn a_volume_that_may_be_smaller_leaves_room_for_extents() {
+        // FAI would give /c the 34 MiB that are left; in extents there are 28.
+        let lines = "g-a /a 9M ext4 rw\ng-b /b 9M ext4 rw\ng-c /c 20M- ext4 rw\n";
+        assert_eq!(sizes_of(lines, 53), Ok(vec![9 * MIB, 9 * MIB, 28 * MIB]));
+        let fixed = lines.replace("20M-", "30M");
+        assert_eq!(sizes_of(&fixed, 53), Err("disk-config-group-too-small".to_owned()));
     }
 }
