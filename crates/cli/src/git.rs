@@ -34,7 +34,9 @@ pub fn extract(space: &Path, commit: &str, directory: &Path) -> Result<(), Failu
 }
 
 fn git(space: &Path, arguments: &[&str]) -> Result<String, Failure> {
-    let directory = space.display().to_string();
+    // Tools are started in the root directory.
+    let directory = std::path::absolute(space).map_err(|error| file("find", space, &error))?;
+    let directory = directory.display().to_string();
     let command = Command::new(Tool::Git).args(["-C", &directory]).args(arguments.iter().copied());
     let output = RealHost::default().run(&command, &mut |_, _| {})?;
     match output.success() {

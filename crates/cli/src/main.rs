@@ -4,11 +4,13 @@
 
 mod commands;
 mod directory_run;
+mod fai;
 mod faults;
 mod git;
+mod machine_args;
 mod render;
-mod rules;
 mod space;
+mod space_args;
 mod tools;
 
 use clap::Parser;
@@ -43,9 +45,17 @@ fn main() -> ExitCode {
     if let Some(status) = tools::called_as_tool() {
         return status;
     }
-    let args = Args::parse();
+    match fai::translated(std::env::args_os().collect()) {
+        Some(Ok(words)) => carry_out(Args::parse_from(words), |_| ExitCode::from(fai::FAILED)),
+        Some(Err(status)) => status,
+        None => carry_out(Args::parse(), |status| status),
+    }
+}
+
+/// Runs a verb; `failed` makes the exit status of a failure out of the usual one.
+fn carry_out(args: Args, failed: impl FnOnce(ExitCode) -> ExitCode) -> ExitCode {
     match commands::run(args.verb, args.json) {
         Ok(status) => status,
-        Err(failure) => faults::report(&failure, args.json),
+        Err(failure) => failed(faults::report(&failure, args.json)),
     }
 }

@@ -65,6 +65,10 @@ fn file_name(text: &str) -> String {
 
 /// The files of the space in `directory`, which must look like one.
 pub fn read(directory: &Path) -> Result<ConfigTree, Failure> {
+    if !directory.is_dir() {
+        let message = format!("there is no directory {}", directory.display());
+        return Err(usage(message, "give the directory that holds class/, package_config/, …"));
+    }
     let tree = ConfigTree { files: read_space(directory)? };
     if !tree.files.keys().any(|path| path.starts_with("class/")) {
         let message = format!("{} is not a config space: it has no class/", directory.display());

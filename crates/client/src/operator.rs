@@ -4,6 +4,7 @@ use crate::connection::Connection;
 use crate::{ClientError, EventStream};
 use hostwright_model::api::{Health, Machine, MachineSpec, Run, StoredEvent, UnknownMachine};
 use hostwright_model::ids::{MachineName, RunId};
+use hostwright_model::monitored::MonitoredMachine;
 use hostwright_model::progress::RunProgress;
 use ureq::http::Method;
 
@@ -91,6 +92,11 @@ impl OperatorClient {
     /// Follows the server's log behind number `since`: one run, or all of them.
     pub fn follow(&self, since: u64, run: Option<&RunId>) -> EventStream {
         EventStream::new(self.connection.clone(), since, run.cloned())
+    }
+
+    /// Machines that told FAI's monitor of their tasks, by name.
+    pub fn monitored_machines(&self) -> Result<Vec<MonitoredMachine>, ClientError> {
+        self.connection.get("/api/v1/monitored-machines")
     }
 
     /// Machines that asked for an address or a boot file and are not known, latest first.

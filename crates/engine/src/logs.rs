@@ -1,7 +1,7 @@
 //! FAI's log files: lines are gathered in memory and written where nothing can be lost by it.
 
 use crate::settings::Settings;
-use hostwright_host::{Host, HostError};
+use hostwright_host::{Command, Host, HostError, Tool};
 use std::collections::BTreeMap;
 
 /// A file in the log directory.
@@ -81,6 +81,13 @@ impl Logs {
         }
         Ok(())
     }
+}
+
+/// Lets the group adm read a directory of logs and what is in it, as FAI does. Where there is no such
+/// group the logs are for root alone.
+pub(crate) fn let_administrators_read(host: &mut dyn Host, dir: &str) {
+    let command = Command::new(Tool::Chgrp).args(["--recursive", "adm", dir]);
+    let _ = host.run(&command, &mut |_, _| {});
 }
 
 /// The line by which FAI says how a hook or script ended.

@@ -1,6 +1,7 @@
 //! What user code says without words: files it leaves in the log directory, variables it sets.
 
 use crate::settings::Settings;
+use crate::task_error;
 use hostwright_host::{Host, HostError};
 use hostwright_model::ids::StepId;
 use hostwright_model::phase::Phase;
@@ -86,7 +87,8 @@ pub(crate) fn redefined(functions: &str) -> Vec<String> {
 /// True for a function that the engine calls, or whose work it does.
 fn is_replaceable(name: &str) -> bool {
     let is_task = |task: &str| task.parse::<Phase>().is_ok();
-    matches!(name, "task" | "call_hook") || name.strip_prefix("task_").is_some_and(is_task)
+    matches!(name, "task" | "call_hook" | task_error::FUNCTION)
+        || name.strip_prefix("task_").is_some_and(is_task)
 }
 
 /// The same as FAI does it: it joins the lines, so that a comment in the first one swallows all that

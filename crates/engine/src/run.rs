@@ -216,7 +216,7 @@ impl Runner<'_, '_> {
             _ => None,
         };
         if let Some(code) = code {
-            task_error::raise(session.host, &session.settings, code)?;
+            session.raise(code)?;
             let limit = session.shell_vars.get("STOP_ON_ERROR").map(String::as_str);
             task_error::check(session.host, &session.settings, limit, phase)?;
         }

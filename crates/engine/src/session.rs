@@ -9,7 +9,7 @@ use crate::passphrases::Passphrases;
 use crate::settings::Settings;
 use crate::shell::ShimKind;
 use crate::work::Work;
-use crate::{monitor, shell, task_error, tools};
+use crate::{logs, monitor, shell, task_error, tools};
 use hostwright_host::{Host, HostError, ShellReply, ShellRequest};
 use hostwright_model::event::EventBody;
 use hostwright_model::fault::{Fault, FaultKind};
@@ -136,6 +136,7 @@ impl<'a> Session<'a> {
             }
         }
         self.host.make_dir(&self.settings.log_dir, 0o750)?;
+        logs::let_administrators_read(self.host, &self.settings.log_dir);
         if self.history().failed.as_deref() == Some(task_error::TASK_ERROR) {
             // The step that raised it did not count as finished and runs again.
             task_error::reset(self.host, &self.settings)?;
@@ -205,6 +206,17 @@ impl<'a> Session<'a> {
     pub(crate) fn tell_monitor(&mut self, message: &str) -> Result<(), HostError> {
         let Self { host, settings, shell_vars, logs, .. } = self;
         monitor::tell(&mut **host, settings, shell_vars, logs, message)
+    }
+
+    /// Raises an error of the engine's own, by the space's function `task_error` if it has one.
+    pub(crate) fn raise(&mut self, code: u32) -> Result<(), HostError> {
+        match task_error::call(self.inputs(), code) {
+            Some(request) => {
+                self.logs.flush(self.host, &self.settings)?;
+                self.ask(&request).map(|_| ())
+            }
+            None => task_error::raise(self.host, &self.settings, code),
+        }
     }
 
     fn ask(&mut self, request: &ShellRequest) -> Result<ShellReply, HostError> {

@@ -3,9 +3,10 @@
 use crate::fault::ActionError;
 use crate::settings::Settings;
 use crate::shell::STOP_FILE;
-use hostwright_host::{Host, HostError};
+use hostwright_host::{Host, HostError, ShellRequest};
 use hostwright_model::fault::FaultKind;
 use hostwright_model::phase::Phase;
+use hostwright_model::plan::Inputs;
 
 /// `STOP_ON_ERROR` where no variable says otherwise.
 pub(crate) const DEFAULT_LIMIT: u32 = 700;
@@ -59,7 +60,17 @@ fn number(host: &mut dyn Host, path: &str) -> Result<u32, HostError> {
     Ok(String::from_utf8_lossy(&text).trim().parse().unwrap_or(0))
 }
 
-/// Notes an error of the engine's own, as the function `task_error` would.
+/// The function by which errors are raised; a space may have one of its own.
+pub(crate) const FUNCTION: &str = "task_error";
+
+/// What raises an error of the engine's own by the space's function; `None` if it has none.
+pub(crate) fn call(inputs: &Inputs, code: u32) -> Option<ShellRequest> {
+    let is_redefined = inputs.overrides.functions.contains_key(FUNCTION);
+    is_redefined
+        .then(|| ShellRequest::Eval { script: format!("{FUNCTION} {code}"), dir: "/".to_owned() })
+}
+
+/// Notes an error of the engine's own, as our function `task_error` would.
 pub(crate) fn raise(host: &mut dyn Host, settings: &Settings, code: u32) -> Result<(), HostError> {
     for name in [OF_TASK, OF_RUN] {
         let path = settings.in_logs(name);
@@ -68,11 +79,6 @@ pub(crate) fn raise(host: &mut dyn Host, settings: &Settings, code: u32) -> Resu
         }
     }
     Ok(())
-}
-
-/// The same for an error that stops the run anyhow: what keeps it from being noted must not hide it.
-pub(crate) fn note(host: &mut dyn Host, settings: &Settings, code: u32) {
-    let _ = raise(host, settings, code);
 }
 
 /// Fails if the run's highest number is above the limit: what FAI 6.0.3 does, and what later

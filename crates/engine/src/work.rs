@@ -6,6 +6,7 @@ use crate::images::Images;
 use crate::logs::{LogFile, Logs};
 use crate::passphrases::Passphrases;
 use crate::settings::Settings;
+use crate::task_error;
 use hostwright_host::{Command, Host, HostError, Output, ShellReply, ShellRequest};
 use hostwright_model::event::{EventBody, Stream};
 use hostwright_model::ids::StepId;
@@ -78,6 +79,20 @@ impl Work<'_> {
     /// Evaluates shell text of the engine's own, in the root directory.
     pub(crate) fn eval(&mut self, script: impl Into<String>) -> Result<ShellReply, HostError> {
         self.shell(&ShellRequest::Eval { script: script.into(), dir: "/".to_owned() })
+    }
+
+    /// Raises an error of the engine's own, by the space's function `task_error` if it has one.
+    pub(crate) fn raise(&mut self, code: u32) -> Result<(), HostError> {
+        match task_error::call(self.inputs, code) {
+            Some(request) => self.shell(&request).map(|_| ()),
+            None => task_error::raise(self.host, self.settings, code),
+        }
+    }
+
+    /// The same for an error that stops the run anyhow: what keeps it from being raised must not
+    /// hide it.
+    pub(crate) fn note(&mut self, code: u32) {
+        let _ = self.raise(code);
     }
 
     /// Says something of the engine's own in FAI's main log.

@@ -38,6 +38,7 @@ tools! {
     Blockdev = "blockdev" in "util-linux",
     Btrfs = "btrfs" in "btrfs-progs",
     Cp = "cp" in "coreutils",
+    Chgrp = "chgrp" in "coreutils",
     Chroot = "chroot" in "coreutils",
     Cryptsetup = "cryptsetup" in "cryptsetup-bin",
     Curl = "curl" in "curl",

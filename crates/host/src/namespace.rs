@@ -32,7 +32,10 @@ pub fn own_processes() -> Result<i32, HostError> {
     leave_namespace(UnshareFlags::NEWPID)
         .map_err(|errno| failed("make a set of processes for")(errno.into()))?;
     let mut command = Command::new(program);
-    command.args(std::env::args_os().skip(1)).env(OWN_PROCESSES, "1");
+    // The program may do something else under another name.
+    let mut words = std::env::args_os();
+    command.arg0(words.next().unwrap_or_else(|| program.into()));
+    command.args(words).env(OWN_PROCESSES, "1");
     die_with_parent(&mut command);
     let status = command.status().map_err(failed("start"))?;
     Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))

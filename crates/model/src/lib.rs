@@ -21,6 +21,7 @@ pub mod fault;
 pub mod ids;
 pub mod image;
 pub mod installer;
+pub mod monitored;
 pub mod overrides;
 pub mod package;
 pub mod phase;

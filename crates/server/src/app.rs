@@ -24,6 +24,7 @@ pub(crate) use reports::AgentCall;
 use crate::config::Config;
 use crate::fleet::{Fleet, Member};
 use crate::keys::{Keys, OPERATOR_TOKEN_FILE};
+use crate::monitor::Board;
 use crate::problem::Problem;
 use crate::state::{State, StateError};
 use hostwright_model::ids::RunId;
@@ -42,6 +43,8 @@ pub(crate) struct App {
     pub(crate) state: State,
     pub(crate) fleet: Fleet,
     pub(crate) keys: Keys,
+    /// What FAI's monitor was told.
+    pub(crate) monitor: Board,
     /// Number of the latest event in the log.
     pub(crate) last_event: watch::Sender<u64>,
     /// Cancelled when the server shall end; streams that would go on for ever end with it.
@@ -82,6 +85,7 @@ impl App {
             state,
             fleet,
             keys,
+            monitor: Board::default(),
             last_event,
             stop: CancellationToken::new(),
             installer: RwLock::default(),

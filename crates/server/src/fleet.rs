@@ -235,6 +235,11 @@ impl Fleet {
         }
     }
 
+    /// Something beside the machines changed that the page shows.
+    pub(crate) fn touch(&self) {
+        self.next_revision();
+    }
+
     fn next_revision(&self) -> u64 {
         let mut next = 0;
         self.revision.send_modify(|revision| {

@@ -20,6 +20,7 @@ mod config;
 mod files;
 mod fleet;
 mod keys;
+mod monitor;
 pub mod package_proxy;
 mod page;
 mod problem;

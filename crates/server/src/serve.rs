@@ -5,7 +5,7 @@ use crate::boot::{BootDesk, INITRD, KERNEL, keep_notes};
 use crate::config::{Config, boot_address};
 use crate::keys::OPERATOR_TOKEN_FILE;
 use crate::state::StateError;
-use crate::{api, files, package_proxy, page};
+use crate::{api, files, monitor, package_proxy, page};
 use axum::Router;
 use hostwright_netboot::decide::SharedLeases;
 use hostwright_netboot::dhcp::{DhcpError, DhcpServer};
@@ -36,6 +36,8 @@ pub struct Bound {
     pub http: SocketAddr,
     /// The package proxy, if there is one.
     pub package_proxy: Option<SocketAddr>,
+    /// FAI's monitor, if it is served.
+    pub monitor: Option<SocketAddr>,
     /// The file with the operators' token.
     pub operator_token: PathBuf,
 }
@@ -124,6 +126,7 @@ impl Server {
         let app = Arc::new(opened.map_err(|source| ServeError::State { path, source })?);
         let (stop, mut tasks) = (app.stop.clone(), JoinSet::new());
         let package_proxy = start_package_proxy(&app, &mut tasks).await?;
+        let monitor = start_monitor(&app, &mut tasks).await?;
         let proxy_url = package_proxy.map(|address| format!("http://{address}"));
         app.set_addresses(format!("http://{http}"), proxy_url);
         if app.config.installer_dir.is_some() {
@@ -141,7 +144,8 @@ impl Server {
             let serving = axum::serve(listener, service);
             serving.with_graceful_shutdown(ending.cancelled_owned()).await.map_err(ServeError::Http)
         });
-        Ok(Self { app, bound: Bound { http, package_proxy, operator_token }, stop, tasks })
+        let bound = Bound { http, package_proxy, monitor, operator_token };
+        Ok(Self { app, bound, stop, tasks })
     }
 
     /// Ends what is under way, within [`GRACE`].
@@ -188,6 +192,22 @@ async fn start_package_proxy(
         Ok(())
     });
     let what = "the package proxy";
+    bound.map(Some).map_err(|source| ServeError::Bind { what, address, source })
+}
+
+async fn start_monitor(
+    app: &Arc<App>,
+    tasks: &mut JoinSet<Result<(), ServeError>>,
+) -> Result<Option<SocketAddr>, ServeError> {
+    let Some(config) = app.config.monitor.clone() else { return Ok(None) };
+    let (what, address) = ("FAI's monitor", config.listen);
+    let listener = bind(what, address).await?;
+    let bound = listener.local_addr();
+    let listening = monitor::listen(listener, config, Arc::clone(app));
+    tasks.spawn(async move {
+        listening.await;
+        Ok(())
+    });
     bound.map(Some).map_err(|source| ServeError::Bind { what, address, source })
 }
 

@@ -1,12 +1,12 @@
 //! `hostwright apply`: the running system brought to what its config space says (FAI's softupdate).
 
-use super::build::{View, parse_vars};
+use super::build::View;
 use super::plan::{Only, Silent};
 use crate::directory_run::DirectoryRun;
 use crate::faults::{Failure, file, usage};
 use crate::render::json;
-use crate::rules::RuleArgs;
 use crate::space;
+use crate::space_args::SpaceArgs;
 use hostwright_agent::planner::SpacePlanner;
 use hostwright_engine::discrepancy::{Discrepancies, discrepancies};
 use hostwright_host::Host as _;
@@ -32,29 +32,18 @@ Examples:
   hostwright apply --space /srv/fai/config                    with the classes of the installation
   hostwright apply --space /srv/fai/config --new-classes      with classes that are defined anew")]
 pub struct Args {
-    /// The config space: its directory, or git+https://…#BRANCH, https://…tar.gz#sha256=…, nfs://…
-    #[arg(long)]
-    space: PathBuf,
+    #[command(flatten)]
+    space: SpaceArgs,
     /// Host name, which class scripts may look at; this machine's if not given.
     #[arg(long)]
     hostname: Option<String>,
-    /// Define the classes anew by the space's class scripts, instead of those of the installation.
-    #[arg(long, short = 'N')]
+    /// Define the classes anew by the space's class scripts, instead of those of the installation;
+    /// --classes and --profile imply it.
+    #[arg(long, short = 'N', conflicts_with = "only_classes")]
     new_classes: bool,
-    /// Classes beside those that class scripts give; implies --new-classes.
-    #[arg(long, value_delimiter = ',')]
-    classes: Vec<ClassName>,
-    /// Exactly these classes, in this order; no class script is run.
-    #[arg(long, value_delimiter = ',', conflicts_with_all = ["classes", "new_classes"])]
-    only_classes: Vec<ClassName>,
-    /// A variable; it wins over those of the space.
-    #[arg(long = "var", value_name = "NAME=VALUE")]
-    vars: Vec<String>,
     /// The system: `/`, or the root of another one that is mounted here.
     #[arg(long, default_value = "/")]
     target: PathBuf,
-    #[command(flatten)]
-    rules: RuleArgs,
     /// Change nothing: show what differs and what would run. Class scripts and .var files are run.
     #[arg(long, short = 'n')]
     dry_run: bool,
@@ -64,11 +53,14 @@ pub struct Args {
     /// Go on where the last run with this --work-dir stopped.
     #[arg(long)]
     resume: bool,
+    /// End with 1 if anything recorded a task error, as fai does, even if the run went on.
+    #[arg(long)]
+    fai_exit_status: bool,
 }
 
 /// Does it.
 pub fn run(mut args: Args, as_json: bool) -> Result<ExitCode, Failure> {
-    args.space = space::locate(&args.space)?;
+    args.space.locate()?;
     let args = &args;
     let run = directory_run(args)?;
     if args.dry_run {
@@ -79,8 +71,8 @@ pub fn run(mut args: Args, as_json: bool) -> Result<ExitCode, Failure> {
             RealHost::default().remove(&dir.display().to_string())?;
         }
     }
-    View::new(as_json).watch(&run)?;
-    Ok(ExitCode::SUCCESS)
+    let built = View::new(as_json).watch(&run)?;
+    Ok(ExitCode::from(u8::from(args.fai_exit_status && built.task_error > 0)))
 }
 
 fn directory_run(args: &Args) -> Result<DirectoryRun, Failure> {
@@ -90,15 +82,15 @@ fn directory_run(args: &Args) -> Result<DirectoryRun, Failure> {
         None => hostname()?,
     };
     Ok(DirectoryRun {
-        space: args.space.clone(),
+        space: args.space.space.clone(),
         on_system: true,
         hostname,
         // What is there is looked at, not wished for.
         firmware: Firmware::Bios,
         given_classes,
         run_class_scripts,
-        vars: parse_vars(&args.vars)?,
-        rules: args.rules.rules(),
+        vars: args.space.vars()?,
+        rules: args.space.rules(),
         record_dir: args.work_dir.join("record"),
         log_dir: args.work_dir.join("logs"),
         target: args.target.clone(),
@@ -110,11 +102,9 @@ fn directory_run(args: &Args) -> Result<DirectoryRun, Failure> {
 
 /// The given classes, and whether class scripts are run.
 fn classes(args: &Args) -> Result<(Vec<ClassName>, bool), Failure> {
-    if args.new_classes || !args.classes.is_empty() {
-        return Ok((args.classes.clone(), true));
-    }
-    if !args.only_classes.is_empty() {
-        return Ok((args.only_classes.clone(), false));
+    let named = args.space.given_classes();
+    if args.new_classes || args.space.profile.is_some() || !named.0.is_empty() {
+        return Ok(named);
     }
     let path = args.target.join(STORED_CLASSES);
     let text = std::fs::read_to_string(&path).map_err(|error| {
@@ -137,11 +127,9 @@ fn hostname() -> Result<String, Failure> {
 
 /// The plan, and how the system differs from it.
 fn show(args: &Args, run: &DirectoryRun, as_json: bool) -> Result<ExitCode, Failure> {
-    let (space, _) = parse(&space::read(&args.space)?);
+    let (space, _) = parse(&space::read(&args.space.space)?);
     let (plan, classes) = plan(args, run, &space)?;
-    let absolute =
-        std::path::absolute(&args.space).map_err(|error| file("find", &args.space, &error))?;
-    let settings = run.settings(&absolute, None)?;
+    let settings = run.settings(&args.space.space, None)?;
     let files = variants(&space, &classes);
     let found = discrepancies(&mut RealHost::default(), &settings, &plan, &files)?;
     if as_json {
@@ -176,10 +164,8 @@ fn plan(
         resume: false,
         ..directory_run(args)?
     };
-    let absolute =
-        std::path::absolute(&args.space).map_err(|error| file("find", &args.space, &error))?;
-    let mut planner = Only { whole: SpacePlanner::read(&absolute)?, until: Phase::Defvar };
-    let built = observing.run(&absolute, &mut planner, &mut Silent);
+    let mut planner = Only { whole: SpacePlanner::read(&args.space.space)?, until: Phase::Defvar };
+    let built = observing.run(&args.space.space, &mut planner, &mut Silent);
     // The scratch directory is only a courtesy to scripts that look for it.
     let _ = std::fs::remove_dir_all(&scratch);
     let built = built?;

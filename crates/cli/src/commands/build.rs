@@ -3,17 +3,15 @@
 
 use super::disk_image::DiskImage;
 use super::image::{byte_bar, print_image};
-use super::lab::FirmwareArg;
 use crate::directory_run::{Built, DirectoryRun, Observer};
 use crate::faults::{Failure, file, usage};
+use crate::machine_args::FirmwareArg;
 use crate::render::json;
 use crate::render::progress::Bars;
-use crate::rules::RuleArgs;
-use crate::space;
+use crate::space_args::SpaceArgs;
 use hostwright_engine::sandbox;
 use hostwright_host::namespace;
 use hostwright_media::disk_image::DiskImageFormat;
-use hostwright_model::class::ClassName;
 use hostwright_model::event::Event;
 use hostwright_model::facts::Firmware;
 use hostwright_model::fault::{Fault, FaultKind};
@@ -41,29 +39,14 @@ The suffix of a disk image says its format: .raw .raw.xz .raw.zst .qcow2 .vdi .v
 It appears under its name when it is finished; a build that ends before leaves nothing of it.
 A build into a directory or store that failed is taken up again where it stopped with --resume.")]
 pub struct Args {
-    /// The config space: its directory, or git+https://…#BRANCH, https://…tar.gz#sha256=…, nfs://…
-    #[arg(long)]
-    space: PathBuf,
+    #[command(flatten)]
+    space: SpaceArgs,
     /// Host name, which class scripts may look at.
     #[arg(long, default_value = "localhost")]
     hostname: String,
     /// Firmware of the machine it is for; class scripts see it instead of this machine's.
     #[arg(long, default_value = "bios")]
     firmware: FirmwareArg,
-    /// Classes beside those that the space's class scripts give.
-    #[arg(long, value_delimiter = ',')]
-    classes: Vec<ClassName>,
-    /// Exactly these classes, in this order; no class script is run.
-    #[arg(long, value_delimiter = ',', conflicts_with = "classes")]
-    only_classes: Vec<ClassName>,
-    /// The classes of this profile of the space (class/*.profile), beside the others.
-    #[arg(long, value_name = "NAME", conflicts_with = "only_classes")]
-    profile: Option<String>,
-    /// A variable; it wins over those of the space.
-    #[arg(long = "var", visible_alias = "set", value_name = "NAME=VALUE")]
-    vars: Vec<String>,
-    #[command(flatten)]
-    rules: RuleArgs,
     /// A disk image to make, or, with a '/' at its end, the same as --dir.
     #[arg(long, short, conflicts_with_all = ["dir", "store"])]
     output: Option<PathBuf>,
@@ -91,6 +74,9 @@ pub struct Args {
     /// Go on where the last build with this --work-dir stopped.
     #[arg(long)]
     resume: bool,
+    /// End with 1 if anything recorded a task error, as fai does, even if the build went on.
+    #[arg(long)]
+    fai_exit_status: bool,
 }
 
 /// What is made.
@@ -134,24 +120,21 @@ impl Args {
     }
 
     fn directory_run(&self, work_dir: &Path, dir: Option<&Path>) -> Result<DirectoryRun, Failure> {
-        let only = !self.only_classes.is_empty();
-        let mut vars = parse_vars(&self.vars)?;
+        let (given_classes, run_class_scripts) = self.space.given_classes();
+        let mut vars = self.space.vars()?;
         if let Ok(here) = std::env::current_dir() {
             // Scripts leave files for whoever started the build there.
             vars.entry("FAI_RUNDIR".to_owned()).or_insert(here.display().to_string());
         }
-        if let Some(name) = &self.profile {
-            vars.insert("ADDCLASSES".to_owned(), space::profile(&self.space, name)?);
-        }
         Ok(DirectoryRun {
-            space: self.space.clone(),
+            space: self.space.space.clone(),
             on_system: false,
             hostname: self.hostname.clone(),
             firmware: self.firmware.into(),
-            given_classes: if only { &self.only_classes } else { &self.classes }.clone(),
-            run_class_scripts: !only,
+            given_classes,
+            run_class_scripts,
             vars,
-            rules: self.rules.rules(),
+            rules: self.space.rules(),
             record_dir: work_dir.join("record"),
             log_dir: work_dir.join("logs"),
             target: dir.map_or_else(|| work_dir.join("root"), Path::to_owned),
@@ -174,7 +157,7 @@ pub fn run(mut args: Args, as_json: bool) -> Result<ExitCode, Failure> {
         let status = namespace::own_processes()?;
         return Ok(ExitCode::from(u8::try_from(status).unwrap_or(1)));
     }
-    args.space = space::locate(&args.space)?;
+    args.space.locate()?;
     let args = &args;
     let name = args.build_name(&wanted);
     let work_dir = args.work_dir.join(&name);
@@ -205,7 +188,7 @@ pub fn run(mut args: Args, as_json: bool) -> Result<ExitCode, Failure> {
             std::fs::remove_dir_all(path).map_err(|error| file("remove", path, &error))?;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(ExitCode::from(u8::from(args.fai_exit_status && task_error > 0)))
 }
 
 /// Keeps other builds of this name away, as long as it is not dropped.
@@ -241,15 +224,6 @@ fn firmware_word(firmware: Firmware) -> String {
         Firmware::Bios => "bios".to_owned(),
         Firmware::Uefi => "uefi".to_owned(),
     }
-}
-
-/// `NAME=VALUE` words as a map.
-pub fn parse_vars(words: &[String]) -> Result<BTreeMap<String, String>, Failure> {
-    let split = |word: &String| match word.split_once('=') {
-        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
-        None => Err(usage(format!("--var {word} has no '='"), "write --var NAME=VALUE")),
-    };
-    words.iter().map(split).collect()
 }
 
 /// A fresh build begins with nothing of an earlier one, and never in a directory of somebody's.

@@ -62,7 +62,7 @@ pub fn run(args: Args, as_json: bool) -> Result<ExitCode, Failure> {
     let (space, _) = parse(&tree);
     let classes: ClassList = args.classes.iter().cloned().collect();
     let classes = Some(&classes).filter(|classes| !classes.is_empty());
-    let vars = super::build::parse_vars(&args.vars)?;
+    let vars = crate::space_args::parse_vars(&args.vars)?;
     let mut told = hostwright_model::vars::Vars::default();
     vars.iter().for_each(|(name, value)| told.set(name, value.clone(), "command line"));
     let asked = Asked::new(&tree, &space, classes, &told);

@@ -1,6 +1,7 @@
 //! `hostwright lab`: virtual machines that boot from a real boot server.
 
 use crate::faults::Failure;
+use crate::machine_args::FirmwareArg;
 use crate::render::progress::Bars;
 use clap::{Subcommand, ValueEnum};
 use hostwright_lab::demo::{self, Demo};
@@ -80,24 +81,6 @@ pub struct Place {
     /// How QEMU runs guests; the default is kvm where the processor can.
     #[arg(long, env = "HOSTWRIGHT_ACCEL", value_parser = ["kvm", "tcg"])]
     accel: Option<String>,
-}
-
-/// Firmware on the command line.
-#[derive(Clone, Copy, ValueEnum)]
-pub enum FirmwareArg {
-    /// PC BIOS.
-    Bios,
-    /// UEFI.
-    Uefi,
-}
-
-impl From<FirmwareArg> for Firmware {
-    fn from(arg: FirmwareArg) -> Self {
-        match arg {
-            FirmwareArg::Bios => Self::Bios,
-            FirmwareArg::Uefi => Self::Uefi,
-        }
-    }
 }
 
 /// Ring on the command line.

@@ -1,11 +1,10 @@
 //! `hostwright layout`: tries a disk_config without a machine.
 
-use super::lab::FirmwareArg;
 use crate::faults::{Failure, file};
+use crate::machine_args::{MachineArgs, read_facts};
 use crate::render::{diagnostics, json};
 use hostwright_model::diagnostic::Severity;
-use hostwright_model::size::ByteSize;
-use hostwright_plan::storage::{self, StorageDisk, StorageFacts};
+use hostwright_plan::storage::{self, StorageFacts};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -19,23 +18,16 @@ Examples:
 pub struct Args {
     /// The disk_config.
     disk_config: PathBuf,
-    /// A disk, in the order of the machine's disks; SECTOR is 512 unless given.
-    #[arg(
-        long = "disk",
-        required_unless_present = "facts",
-        conflicts_with = "facts",
-        value_name = "NAME=SIZE[,SECTOR]"
-    )]
-    disks: Vec<StorageDisk>,
+    #[command(flatten)]
+    imagined: MachineArgs,
     /// Facts of a machine, as `hostwright facts --json` prints them: its disks and what is on them.
-    #[arg(long, value_name = "FILE")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "disks",
+        conflicts_with_all = ["disks", "firmware", "ram"]
+    )]
     facts: Option<PathBuf>,
-    /// Memory, for sizes such as RAM:50%.
-    #[arg(long, default_value = "8GiB")]
-    ram: ByteSize,
-    /// Firmware, for warnings about what it can boot.
-    #[arg(long, default_value = "bios")]
-    firmware: FirmwareArg,
 }
 
 /// Does it.
@@ -62,8 +54,8 @@ pub fn run(args: &Args, as_json: bool) -> Result<ExitCode, Failure> {
 /// The recorded machine, or one with blank disks.
 fn machine(args: &Args) -> Result<StorageFacts, Failure> {
     let Some(path) = &args.facts else {
-        let disks = args.disks.clone();
-        return Ok(StorageFacts::new(disks, args.ram.0, args.firmware.into()));
+        let MachineArgs { disks, ram, .. } = &args.imagined;
+        return Ok(StorageFacts::new(disks.clone(), ram.0, args.imagined.firmware()));
     };
-    Ok(StorageFacts::from(&super::plan::read_facts(path)?))
+    Ok(StorageFacts::from(&read_facts(path)?))
 }

@@ -6,6 +6,7 @@ use clap::Subcommand;
 use hostwright_client::OperatorClient;
 use hostwright_model::api::{Machine, MachineSpec, NextBoot, Run};
 use hostwright_model::ids::{MacAddr, MachineName};
+use hostwright_model::monitored::MonitoredMachine;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,6 +26,9 @@ pub enum Verb {
         /// Machines that asked and are not known.
         #[arg(long)]
         unknown: bool,
+        /// Machines that tell of their tasks by FAI's monitor protocol.
+        #[arg(long, conflicts_with = "unknown")]
+        monitored: bool,
         #[command(flatten)]
         server: ServerArgs,
     },
@@ -117,7 +121,8 @@ pub fn run(verb: Verb, as_json: bool) -> Result<ExitCode, Failure> {
                 ),
             }
         }
-        Verb::List { unknown: true, server } => list_unknown(&server.client()?, as_json)?,
+        Verb::List { unknown: true, server, .. } => list_unknown(&server.client()?, as_json)?,
+        Verb::List { monitored: true, server, .. } => list_monitored(&server.client()?, as_json)?,
         Verb::List { server, .. } => list(&server.client()?.machines()?, as_json),
         Verb::Show(one) => {
             show(&one.server.client()?.machine(&MachineName::new(one.name))?, as_json)
@@ -146,7 +151,7 @@ fn spec(args: &AddArgs) -> Result<MachineSpec, Failure> {
         classes: args.classes.clone(),
         space: args.space.clone(),
         image: args.image.clone(),
-        vars: super::build::parse_vars(&args.vars)?,
+        vars: crate::space_args::parse_vars(&args.vars)?,
     })
 }
 
@@ -213,5 +218,22 @@ fn list_unknown(client: &OperatorClient, as_json: bool) -> Result<(), Failure> {
     }
     let rows: Vec<_> = unknown.iter().map(|m| [m.mac.to_string(), m.asked_for.clone()]).collect();
     table::print(["ADDRESS", "ASKED FOR"], &rows);
+    Ok(())
+}
+
+fn list_monitored(client: &OperatorClient, as_json: bool) -> Result<(), Failure> {
+    let machines = client.monitored_machines()?;
+    if as_json {
+        json::print(&machines);
+        return Ok(());
+    }
+    let row = |machine: &MonitoredMachine| {
+        let worst = machine.tasks.iter().map(|task| task.error).max().unwrap_or_default();
+        let last = machine.tasks.last();
+        let task = last.map(|task| format!("{} {}", task.name, task.state.name()));
+        [machine.name.clone(), task.unwrap_or_default(), worst.to_string()]
+    };
+    let rows: Vec<_> = machines.iter().map(row).collect();
+    table::print(["MACHINE", "LATEST TASK", "WORST ERROR"], &rows);
     Ok(())
 }

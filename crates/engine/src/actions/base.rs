@@ -96,7 +96,7 @@ pub(super) fn debootstrap(
         }
     })?;
     if output.status != 0 {
-        task_error::note(work.host, work.settings, task_error::BASE_FAILED);
+        work.note(task_error::BASE_FAILED);
     }
     output.success()?;
     prepare(work)?;

@@ -2,6 +2,7 @@
 
 use super::{Done, mounts, repository, stand_in};
 use crate::fault::ActionError;
+use crate::logs::let_administrators_read;
 use crate::task_error;
 use crate::work::Work;
 use hostwright_host::HostError;
@@ -37,6 +38,7 @@ pub(super) fn save_logs(work: &mut Work<'_>) -> Result<Done, ActionError> {
     work.host.make_dir(&saved, 0o750)?;
     let logs = work.settings.log_dir.clone();
     copy_files(work, &logs, &saved)?;
+    let_administrators_read(work.host, &saved);
     for name in ["last".to_owned(), format!("last-{action}")] {
         work.host.symlink(&format!("{base}/{host}/{name}"), &run)?;
     }
@@ -50,7 +52,7 @@ pub(super) fn save_logs(work: &mut Work<'_>) -> Result<Done, ActionError> {
     if work.inputs.target != TargetProfile::Directory && wants_remote_logs(work) {
         let reply = work.eval(format!("_hostwright_save_remote {run} {action}"))?;
         if reply.status != 0 {
-            task_error::raise(work.host, work.settings, task_error::SAVELOG_FAILED)?;
+            work.raise(task_error::SAVELOG_FAILED)?;
         }
     }
     Ok(Done::changed())

@@ -24,7 +24,7 @@ const NEW: [&str; 2] = ["-o", "Dpkg::Options::=--force-confnew"];
 pub(super) fn update_base(work: &mut Work<'_>) -> Result<Done, ActionError> {
     let updated = try_update_base(work);
     if updated.is_err() {
-        task_error::note(work.host, work.settings, task_error::UPDATE_FAILED);
+        work.note(task_error::UPDATE_FAILED);
     }
     updated
 }
@@ -96,7 +96,7 @@ fn raise(work: &mut Work<'_>, error: ActionError) -> ActionError {
     if has("E: Sub-process /usr/bin/dpkg returned an error code") {
         code = task_error::DPKG_FAILED;
     }
-    task_error::note(work.host, work.settings, code);
+    work.note(code);
     error
 }
 

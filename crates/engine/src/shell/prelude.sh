@@ -34,6 +34,7 @@ _hostwright_stop() {
 # task_error CODE [STATUS [1]]: notes an error of the task, unless STATUS is 0. Stops the run if the
 # worst error of the run is above STOP_ON_ERROR, unless the third word is 1.
 task_error() {
+    _hostwright_own
     [ "${2-}" = 0 ] && return 0
     _hostwright_raise "$LOGDIR/task_local_error" "$1"
     _hostwright_raise "$LOGDIR/task_error" "$1"

@@ -146,3 +146,14 @@ fn root_a_system_is_brought_up_to_date_where_it_is() {
     assert_eq!(bench.target("etc/base"), "", "no base system was unpacked");
     assert!(bench.target("var/log/fai/demohost/last-softupdate/status.log").contains("FAIBASE"));
 }
+
+#[test]
+fn root_errors_of_ours_go_through_the_space_s_task_error() {
+    let mut bench = Bench::with(&[
+        ("hooks/subroutines", "task_error() { echo \"raised $1\" >> $target/etc/raised; }\n"),
+        ("scripts/EXTRA/10-fails", "#!/bin/sh\nexit 7\n"),
+    ]);
+    bench.runs();
+    assert_eq!(bench.target("etc/raised"), "raised 420\n");
+    assert_eq!(bench.log("task_error"), "0\n", "the space's function noted it elsewhere");
+}

@@ -17,6 +17,9 @@ pub(super) fn explain(asked: &Asked<'_>, name: &str) -> Explanation {
         explanation.because.extend(brings(asked, &class));
         explanation.otherwise.extend(needs(asked, &class));
     }
+    if asked.classes.is_none() && explanation.because.is_empty() {
+        explanation.answer = "nothing in the space names it".to_owned();
+    }
     explanation
 }
 

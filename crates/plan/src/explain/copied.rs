@@ -44,6 +44,7 @@ fn answer(
     match (variants, winner) {
         (0, _) if copies == 0 => "nothing in the space names it".to_owned(),
         (0, _) => "no variant in files/; code of the space names it".to_owned(),
+        (1, _) if asked.classes.is_none() => "one variant, for machines with its class".to_owned(),
         (count, _) if asked.classes.is_none() => format!("{count} variants, the last class wins"),
         (_, Some((_, path))) => format!("fcopy takes {path}"),
         (_, None) => "none of the machine's classes has a variant".to_owned(),

@@ -11,7 +11,10 @@ pub(super) fn explain(asked: &Asked<'_>, name: &str) -> Explanation {
     let mut explanation = Explanation::new(format!("package {name}"), String::new());
     for mention in &mentions {
         match mention.obstacle(asked) {
-            None => explanation.because.push(mention.reason(&mention.wish())),
+            None => {
+                explanation.because.push(mention.reason(&mention.wish()));
+                explanation.because.extend(setters(asked, mention.word, name));
+            }
             Some(obstacle) => {
                 let text = format!("{}; {obstacle}", mention.wish());
                 explanation.otherwise.push(mention.reason(&text));
@@ -74,13 +77,25 @@ fn mentions<'a>(asked: &'a Asked<'_>, name: &str) -> Vec<Mention<'a>> {
 /// True if a word, with its variable replaced where it is known, names the package.
 fn names(asked: &Asked<'_>, word: &PackageWord, name: &str) -> bool {
     let text = match crate::space::variable(&word.text) {
-        Ok(Some((reference, variable))) => {
-            let value = asked.vars.get(variable).unwrap_or_default();
-            word.text.replacen(reference, value, 1)
-        }
+        Ok(Some((reference, variable))) => match asked.vars.get(variable) {
+            Some(value) => word.text.replacen(reference, value, 1),
+            None => return !setters(asked, word, name).is_empty(),
+        },
         _ => word.text.clone(),
     };
     text.split_whitespace().any(|one| one == name || bare(one) == name)
+}
+
+/// Lines below class/ that seem to set the variable in a word, whose value is not known here, to
+/// something with the package's name in it.
+fn setters(asked: &Asked<'_>, word: &PackageWord, name: &str) -> Vec<Reason> {
+    let Ok(Some((_, variable))) = crate::space::variable(&word.text) else { return Vec::new() };
+    if asked.vars.get(variable).is_some() {
+        return Vec::new();
+    }
+    let mut lines = asked.mentions(&["class/"], name);
+    lines.retain(|line| line.text.contains(&format!("{variable}=")));
+    lines
 }
 
 /// The name without version, release, architecture and the marks that install or remove.

@@ -8,6 +8,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use hostwright_model::api::{ApiError, Machine, MachineSpec, Run, UnknownMachine};
 use hostwright_model::ids::MachineName;
+use hostwright_model::monitored::MonitoredMachine;
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -115,4 +116,14 @@ pub(super) async fn unknown(
     State(app): State<Arc<App>>,
 ) -> axum::Json<Vec<UnknownMachine>> {
     axum::Json(app.fleet.unknown())
+}
+
+/// Machines that told FAI's monitor of their tasks, by name.
+#[utoipa::path(get, path = "/api/v1/monitored-machines", tag = "machines",
+    responses((status = 200, body = Vec<MonitoredMachine>)))]
+pub(super) async fn monitored(
+    _: Reader,
+    State(app): State<Arc<App>>,
+) -> axum::Json<Vec<MonitoredMachine>> {
+    axum::Json(app.monitor.machines())
 }

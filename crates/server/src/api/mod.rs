@@ -44,6 +44,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/api/v1/machines/{name}/install", post(machines::install))
         .route("/api/v1/machines/{name}/cancel", post(machines::cancel))
         .route("/api/v1/unknown-machines", get(machines::unknown))
+        .route("/api/v1/monitored-machines", get(machines::monitored))
         .route("/api/v1/runs", get(runs::list))
         .route("/api/v1/runs/{id}", get(runs::show))
         .route("/api/v1/runs/{id}/progress", get(runs::progress))

@@ -13,6 +13,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
         runs::health,
         machines::list, machines::add, machines::show, machines::change, machines::remove,
         machines::install, machines::cancel, machines::unknown,
+        machines::monitored,
         runs::list, runs::show, runs::progress, runs::events,
         stream::events,
         agent::order, agent::facts, agent::events,

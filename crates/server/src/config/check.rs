@@ -1,6 +1,7 @@
 //! From the file as written to a [`Config`], with every mistake that can be found.
 
-use super::{Config, Raw, RawDhcp, RawProxy, SourceText};
+use super::{Config, Raw, RawDhcp, RawMonitor, RawProxy, SourceText};
+use crate::monitor::MonitorConfig;
 use crate::package_proxy::{MirrorMap, PackageProxyConfig};
 use hostwright_model::diagnostic::Diagnostic;
 use hostwright_model::installer::INSTALLER_FILE;
@@ -39,6 +40,7 @@ pub(super) fn check(raw: Raw, source: &SourceText<'_>) -> Result<Config, Vec<Dia
         spaces: checker.spaces(raw.spaces),
         dhcp: raw.dhcp.and_then(|dhcp| checker.dhcp(dhcp, listen)),
         loaders: checker.loaders(raw.loaders, tftp, raw.tftp.map_or(0..0, |tftp| tftp.span())),
+        monitor: raw.monitor.map(|monitor| checker.monitor(monitor)),
         package_proxy: raw.package_proxy.map(|proxy| checker.proxy(proxy)),
     };
     if checker.mistakes.is_empty() { Ok(config) } else { Err(checker.mistakes) }
@@ -173,6 +175,18 @@ impl Checker<'_> {
             self.say(span.clone(), "config-loader", message, cure);
         }
         loaders
+    }
+
+    fn monitor(&mut self, raw: RawMonitor) -> MonitorConfig {
+        let mut variables = BTreeMap::new();
+        for (name, value) in raw.variables {
+            if value.get_ref().contains(char::is_control) {
+                let message = format!("the value of {} has a control character", name.get_ref());
+                self.say(value.span(), "config-bad-value", message, "write it on one line");
+            }
+            variables.insert(name.into_inner(), value.into_inner());
+        }
+        MonitorConfig { listen: raw.listen, variables }
     }
 
     fn proxy(&mut self, raw: RawProxy) -> PackageProxyConfig {

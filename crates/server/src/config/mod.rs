@@ -22,6 +22,11 @@
 //! bios = "/usr/lib/ipxe/undionly.kpxe"
 //! uefi_x64 = "/usr/lib/ipxe/snponly.efi"
 //!
+//! [monitor]                            # FAI's monitor protocol
+//! listen = "10.0.0.1:4711"
+//! [monitor.variables]                  # what machines may ask for
+//! FAI_CONFIG_SRC = "nfs://10.0.0.1/srv/fai/config"
+//!
 //! [package_proxy]
 //! listen = "10.0.0.1:3142"
 //! cache_dir = "/var/cache/hostwright/packages"
@@ -34,6 +39,7 @@ mod check;
 
 pub(crate) use check::boot_address;
 
+use crate::monitor::MonitorConfig;
 use crate::package_proxy::PackageProxyConfig;
 use hostwright_model::diagnostic::{Diagnostic, Location, Severity};
 use hostwright_model::plan::Rules;
@@ -71,6 +77,8 @@ pub struct Config {
     pub dhcp: Option<Network>,
     /// Boot loaders for TFTP.
     pub loaders: Loaders,
+    /// FAI's monitor, if it is served.
+    pub monitor: Option<MonitorConfig>,
     /// The package proxy, if there is one.
     pub package_proxy: Option<PackageProxyConfig>,
 }
@@ -116,6 +124,7 @@ struct Raw {
     spaces: BTreeMap<Spanned<String>, Spanned<PathBuf>>,
     dhcp: Option<Spanned<RawDhcp>>,
     loaders: Option<Spanned<Loaders>>,
+    monitor: Option<RawMonitor>,
     package_proxy: Option<RawProxy>,
 }
 
@@ -132,6 +141,14 @@ struct RawDhcp {
     lease_s: Option<u32>,
     #[serde(default)]
     unknown: Unknown,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawMonitor {
+    listen: SocketAddr,
+    #[serde(default)]
+    variables: BTreeMap<Spanned<String>, Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -93,7 +93,8 @@ impl Viewer {
         let values = shown.values();
         let mut pieces = vec![
             put("summary", &render("summary.html", values.clone())),
-            put("unknown", &render("unknown.html", values)),
+            put("unknown", &render("unknown.html", values.clone())),
+            put("monitored", &render("monitored.html", values)),
         ];
         let members = self.app.fleet.members();
         let names = members.iter().map(|member| member.machine.spec.name.clone()).collect();

@@ -41,6 +41,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("index.html", include_str!("assets/index.html")),
         ("login.html", include_str!("assets/login.html")),
         ("machine.html", include_str!("assets/machine.html")),
+        ("monitored.html", include_str!("assets/monitored.html")),
         ("progress.html", include_str!("assets/progress.html")),
         ("run.html", include_str!("assets/run.html")),
         ("summary.html", include_str!("assets/summary.html")),
@@ -122,6 +123,7 @@ async fn member_of(app: &App, id: &RunId) -> Result<Member, Problem> {
 struct Shown {
     machines: Vec<MachineView>,
     unknown: Vec<view::UnknownView>,
+    monitored: Vec<view::MonitoredView>,
     space: String,
 }
 
@@ -132,15 +134,17 @@ impl Shown {
         Self {
             machines: members.iter().map(|member| MachineView::new(member, now_ms)).collect(),
             unknown: view::unknown(app.fleet.unknown()),
+            monitored: view::monitored(app.monitor.machines()),
             space: app.config.spaces.keys().next().cloned().unwrap_or_else(|| "SPACE".to_owned()),
         }
     }
 
     fn values(&self) -> Value {
-        let Self { machines, unknown, space } = self;
+        let Self { machines, unknown, monitored, space } = self;
+        let monitored = value(monitored);
         let counts = value(view::counts(machines));
         let machines = value(machines);
-        context! { machines, unknown => value(unknown), space, counts }
+        context! { machines, unknown => value(unknown), monitored, space, counts }
     }
 }
 

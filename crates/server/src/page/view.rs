@@ -5,6 +5,7 @@ use hostwright_model::api::{Machine, Run, RunState, UnknownMachine};
 use hostwright_model::event::Stream;
 use hostwright_model::facts::{Facts, Firmware};
 use hostwright_model::fault::{Fault, FaultKind};
+use hostwright_model::monitored::{MonitoredMachine, MonitoredTask};
 use hostwright_model::progress::{
     FetchProgress, PhaseProgress, PhaseState, RunProgress, StepInHand,
 };
@@ -40,6 +41,22 @@ pub(super) struct CountView {
 pub(super) struct FactView {
     what: &'static str,
     value: String,
+}
+
+/// A machine that speaks FAI's monitor protocol.
+#[derive(Debug, Serialize)]
+pub(super) struct MonitoredView {
+    name: String,
+    address: String,
+    last_heard_ms: i64,
+    tasks: Vec<MonitoredTaskView>,
+}
+
+#[derive(Debug, Serialize)]
+struct MonitoredTaskView {
+    name: String,
+    word: &'static str,
+    error: u32,
 }
 
 /// What is unknown, for the list.
@@ -348,6 +365,22 @@ pub(super) fn facts(facts: &Facts) -> Vec<FactView> {
     ];
     let lines = lines.into_iter().filter(|(_, value)| !value.is_empty());
     lines.map(|(what, value)| FactView { what, value }).collect()
+}
+
+/// What machines told FAI's monitor.
+pub(super) fn monitored(machines: Vec<MonitoredMachine>) -> Vec<MonitoredView> {
+    let task = |task: MonitoredTask| MonitoredTaskView {
+        word: task.state.name(),
+        name: task.name,
+        error: task.error,
+    };
+    let view = |machine: MonitoredMachine| MonitoredView {
+        name: machine.name,
+        address: machine.address,
+        last_heard_ms: machine.last_heard_ms,
+        tasks: machine.tasks.into_iter().map(task).collect(),
+    };
+    machines.into_iter().map(view).collect()
 }
 
 /// Unknown machines for the list.

@@ -6,6 +6,7 @@
 mod events;
 mod life;
 mod machines;
+mod monitor;
 mod page;
 mod site;
 mod stream;

@@ -22,6 +22,7 @@ pub struct Site {
 pub struct Running {
     pub url: String,
     pub token: String,
+    pub monitor: Option<std::net::SocketAddr>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -69,7 +70,7 @@ impl Site {
         let bound = told.recv().expect("it starts");
         let token = fs::read_to_string(&bound.operator_token).unwrap().trim().to_owned();
         let url = format!("http://{}", bound.http);
-        Running { url, token, stop: Some(stop), thread: Some(thread) }
+        Running { url, token, monitor: bound.monitor, stop: Some(stop), thread: Some(thread) }
     }
 }
 

@@ -3,16 +3,14 @@
 mod index;
 mod shell;
 
-use super::lab::FirmwareArg;
-use super::plan::{imagined_facts, read_facts};
 use crate::faults::{Failure, exit_status};
 use crate::git;
+use crate::machine_args::{MachineArgs, read_facts};
 use crate::render::{diagnostics, json, sarif};
 use crate::space;
 use hostwright_model::diagnostic::{Diagnostic, Severity};
+use hostwright_model::facts::Firmware;
 use hostwright_model::fault::FaultKind;
-use hostwright_model::size::ByteSize;
-use hostwright_plan::storage::StorageDisk;
 use hostwright_plan::{Against, Machine, check_against, diagnostic_codes};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -59,15 +57,8 @@ pub struct Args {
     /// Disk layouts must fit a machine, as `hostwright facts --json` saw it. May be repeated.
     #[arg(long)]
     facts: Vec<PathBuf>,
-    /// Disk layouts must fit an imagined machine with these disks.
-    #[arg(long = "disk", value_name = "NAME=SIZE[/SECTOR]")]
-    disks: Vec<StorageDisk>,
-    /// Firmware of the imagined machine.
-    #[arg(long, default_value = "bios")]
-    firmware: FirmwareArg,
-    /// Memory of the imagined machine.
-    #[arg(long, default_value = "8GiB")]
-    ram: ByteSize,
+    #[command(flatten)]
+    imagined: MachineArgs,
     /// Do not ask bash about the syntax of scripts.
     #[arg(long)]
     no_shell: bool,
@@ -130,10 +121,15 @@ fn machines(args: &Args) -> Result<Vec<Machine>, Failure> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         machines.push(Machine { name, facts: read_facts(path)? });
     }
-    if !args.disks.is_empty() {
-        let names: Vec<String> = args.disks.iter().map(|disk| disk.name.clone()).collect();
-        let facts = imagined_facts(&args.disks, args.firmware, args.ram);
-        machines.push(Machine { name: format!("a machine with {}", names.join(", ")), facts });
+    let imagined = &args.imagined;
+    if !imagined.disks.is_empty() {
+        let names: Vec<&str> = imagined.disks.iter().map(|disk| disk.name.as_str()).collect();
+        let name = format!("a machine with {}", names.join(", "));
+        // A space has layouts for both, and only its class scripts know which is for which.
+        let either = vec![Firmware::Bios, Firmware::Uefi];
+        let firmware = imagined.firmware.map_or(either, |named| vec![named.into()]);
+        let facts = firmware.into_iter().map(|firmware| imagined.facts(firmware));
+        machines.extend(facts.map(|facts| Machine { name: name.clone(), facts }));
     }
     Ok(machines)
 }

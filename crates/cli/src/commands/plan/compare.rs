@@ -1,8 +1,9 @@
 //! `hostwright plan --diff`: two commits of a space, or two machines, compared.
 
-use super::{Args, Made, read_facts};
+use super::{Args, Made};
 use crate::faults::{Failure, file};
 use crate::git;
+use crate::machine_args::read_facts;
 use crate::render::json;
 use hostwright_model::facts::Facts;
 use hostwright_plan::{Side, diff};
@@ -26,7 +27,7 @@ fn compare(args: &Args, facts: Facts, scratch: &Path, as_json: bool) -> Result<E
     let old_space = old_space(args, scratch)?;
     let old_hostname = args.diff_hostname.as_ref().unwrap_or(&args.hostname);
     let old = in_own_namespace(|| Made::new(args, &old_space, old_hostname, old_facts))?;
-    let new = in_own_namespace(|| Made::new(args, &args.space, &args.hostname, facts))?;
+    let new = in_own_namespace(|| Made::new(args, &args.space.space, &args.hostname, facts))?;
     let differences = diff(side(&old), side(&new));
     match as_json {
         true => json::print(&differences),
@@ -41,13 +42,13 @@ fn side(made: &Made) -> Side<'_> {
 
 /// A directory as it is, a commit written into a directory of its own.
 fn old_space(args: &Args, scratch: &Path) -> Result<PathBuf, Failure> {
-    let Some(old) = &args.diff else { return Ok(args.space.clone()) };
+    let Some(old) = &args.diff else { return Ok(args.space.space.clone()) };
     let directory = Path::new(old);
     if directory.is_dir() {
         return std::path::absolute(directory).map_err(|error| file("find", directory, &error));
     }
     let target = scratch.join("space");
-    git::extract(&args.space, old, &target)?;
+    git::extract(&args.space.space, old, &target)?;
     Ok(target)
 }
 

@@ -2,26 +2,22 @@
 
 mod compare;
 
-use super::build::parse_vars;
-use super::lab::FirmwareArg;
 use crate::directory_run::{Built, DirectoryRun, Observer};
-use crate::faults::{Failure, file, usage};
+use crate::faults::{Failure, usage};
+use crate::machine_args::{MachineArgs, read_facts};
 use crate::render::{diagnostics, json};
-use crate::rules::RuleArgs;
 use crate::space;
+use crate::space_args::SpaceArgs;
 use hostwright_agent::planner::SpacePlanner;
 use hostwright_engine::{Planner, sandbox};
-use hostwright_model::class::{ClassList, ClassName};
+use hostwright_model::class::ClassList;
 use hostwright_model::event::Event;
-use hostwright_model::existing::ExistingStorage;
-use hostwright_model::facts::{Disk, Dmi, FACTS_VERSION, Facts, Firmware, Nic};
+use hostwright_model::facts::{Facts, Firmware};
 use hostwright_model::fault::Fault;
 use hostwright_model::overrides::Overrides;
 use hostwright_model::phase::Phase;
 use hostwright_model::plan::{Discovered, Inputs, Plan, TargetProfile};
-use hostwright_model::size::ByteSize;
 use hostwright_model::vars::Vars;
-use hostwright_plan::storage::StorageDisk;
 use hostwright_plan::{ConfigSpace, ConfigTree, advise, check_plan, parse, render, resolve};
 use hostwright_store::Store;
 use std::path::{Path, PathBuf};
@@ -38,38 +34,16 @@ Examples:
   hostwright plan --space . --hostname web1 --disk vda=20GiB --diff HEAD      what a change to the space does
   hostwright plan --space . --hostname web1 --facts web1.json --diff-hostname db1 --diff-facts db1.json")]
 pub struct Args {
-    /// The config space: its directory, or git+https://…#BRANCH, https://…tar.gz#sha256=…, nfs://…
-    #[arg(long)]
-    space: PathBuf,
+    #[command(flatten)]
+    space: SpaceArgs,
     /// Host name, which class scripts may look at.
     #[arg(long, default_value = "localhost")]
     hostname: String,
     /// The machine, as `hostwright facts --json` saw it.
     #[arg(long, conflicts_with_all = ["disks", "firmware", "ram"])]
     facts: Option<PathBuf>,
-    /// A disk of an imagined machine.
-    #[arg(long = "disk", value_name = "NAME=SIZE[/SECTOR]")]
-    disks: Vec<StorageDisk>,
-    /// Firmware of an imagined machine.
-    #[arg(long, default_value = "bios")]
-    firmware: FirmwareArg,
-    /// Memory of an imagined machine.
-    #[arg(long, default_value = "8GiB")]
-    ram: ByteSize,
-    /// Classes beside those that the space's class scripts give.
-    #[arg(long, value_delimiter = ',')]
-    classes: Vec<ClassName>,
-    /// Exactly these classes; no class script is run.
-    #[arg(long, value_delimiter = ',', conflicts_with = "classes")]
-    only_classes: Vec<ClassName>,
-    /// The classes of this profile of the space (class/*.profile), beside the others.
-    #[arg(long, value_name = "NAME", conflicts_with = "only_classes")]
-    profile: Option<String>,
-    /// A variable; it wins over those of the space.
-    #[arg(long = "var", value_name = "NAME=VALUE")]
-    vars: Vec<String>,
     #[command(flatten)]
-    rules: RuleArgs,
+    imagined: MachineArgs,
     /// What is written to.
     #[arg(long, default_value = "disks")]
     target: TargetArg,
@@ -102,13 +76,13 @@ pub enum TargetArg {
 
 /// Does it.
 pub fn run(mut args: Args, as_json: bool) -> Result<ExitCode, Failure> {
-    args.space = space::locate(&args.space)?;
+    args.space.locate()?;
     let args = &args;
     let facts = facts(args)?;
     if args.diff.is_some() || args.diff_facts.is_some() || args.diff_hostname.is_some() {
         return compare::run(args, facts, as_json);
     }
-    let made = Made::new(args, &args.space, &args.hostname, facts)?;
+    let made = Made::new(args, &args.space.space, &args.hostname, facts)?;
     match as_json {
         true => json::print(&made.plan),
         false => print!("{}", render(&made.plan)),
@@ -132,17 +106,18 @@ impl Made {
     /// Runs class scripts and variables of the space, plans, and has the plan checked.
     fn new(args: &Args, space: &Path, hostname: &str, facts: Facts) -> Result<Self, Failure> {
         let target = target(args)?;
+        let (given_classes, run_class_scripts) = args.space.given_classes();
         let (classes, vars) = observe(args, space, hostname, facts.firmware)?;
         let inputs = Inputs {
             facts,
             hostname: hostname.to_owned(),
             target,
-            given_classes: given(args).to_vec(),
-            run_class_scripts: args.only_classes.is_empty(),
+            given_classes,
+            run_class_scripts,
             classes: Some(classes),
             vars: Some(vars),
             skips: Vec::new(),
-            rules: args.rules.rules(),
+            rules: args.space.rules(),
             discovered: Discovered::default(),
             overrides: Overrides::default(),
         };
@@ -155,10 +130,6 @@ impl Made {
         }
         Ok(Self { tree, space, inputs, plan })
     }
-}
-
-fn given(args: &Args) -> &[ClassName] {
-    if args.only_classes.is_empty() { &args.classes } else { &args.only_classes }
 }
 
 fn target(args: &Args) -> Result<TargetProfile, Failure> {
@@ -176,61 +147,13 @@ fn facts(args: &Args) -> Result<Facts, Failure> {
     if let Some(path) = &args.facts {
         return read_facts(path);
     }
-    if args.disks.is_empty() && args.target == TargetArg::Disks {
+    if args.imagined.disks.is_empty() && args.target == TargetArg::Disks {
         return Err(usage(
             "a plan for disks needs a machine",
             "add --disk vda=20GiB, or --facts with what 'hostwright facts --json' wrote there",
         ));
     }
-    Ok(imagined_facts(&args.disks, args.firmware, args.ram))
-}
-
-/// A machine as `hostwright facts --json` wrote it down.
-pub(super) fn read_facts(path: &Path) -> Result<Facts, Failure> {
-    let text = std::fs::read(path).map_err(|error| file("read", path, &error))?;
-    serde_json::from_slice(&text).map_err(|error| {
-        let message = format!("{}: {error}", path.display());
-        usage(message, "write it with 'hostwright facts --json' on the machine")
-    })
-}
-
-/// A machine of these disks, with one network interface.
-pub fn imagined_facts(disks: &[StorageDisk], firmware: FirmwareArg, ram: ByteSize) -> Facts {
-    let nic = Nic {
-        name: "eth0".to_owned(),
-        predictable_name: None,
-        mac: hostwright_model::ids::MacAddr([0x02, 0, 0, 0, 0, 1]),
-        driver: None,
-        link_up: true,
-        addresses: Vec::new(),
-    };
-    Facts {
-        version: FACTS_VERSION,
-        firmware: firmware.into(),
-        architecture: "amd64".to_owned(),
-        memory_bytes: ram.0,
-        cpus: 2,
-        disks: disks.iter().map(imagined_disk).collect(),
-        nics: vec![nic],
-        dmi: Dmi::default(),
-        kernel: "imagined".to_owned(),
-        storage: ExistingStorage::default(),
-    }
-}
-
-fn imagined_disk(disk: &StorageDisk) -> Disk {
-    Disk {
-        links: Vec::new(),
-        name: disk.name.clone(),
-        size_bytes: disk.size_bytes,
-        sector_bytes: disk.sector_bytes,
-        model: None,
-        serial: None,
-        wwn: None,
-        rotational: false,
-        removable: false,
-        signatures: Vec::new(),
-    }
+    Ok(args.imagined.facts(args.imagined.firmware()))
 }
 
 /// Runs class scripts and .var files, as far as a build would, and asks what came of them.
@@ -241,19 +164,16 @@ fn observe(
     firmware: Firmware,
 ) -> Result<(ClassList, Vars), Failure> {
     let scratch = std::env::temp_dir().join(format!("hostwright-plan.{}", std::process::id()));
-    let mut vars = parse_vars(&args.vars)?;
-    if let Some(name) = &args.profile {
-        vars.insert("ADDCLASSES".to_owned(), space::profile(&args.space, name)?);
-    }
+    let (given_classes, run_class_scripts) = args.space.given_classes();
     let run = DirectoryRun {
         space: space.to_owned(),
         on_system: false,
         hostname: hostname.to_owned(),
         firmware,
-        given_classes: given(args).to_vec(),
-        run_class_scripts: args.only_classes.is_empty(),
-        vars,
-        rules: args.rules.rules(),
+        given_classes,
+        run_class_scripts,
+        vars: args.space.vars()?,
+        rules: args.space.rules(),
         record_dir: scratch.join("record"),
         log_dir: scratch.join("logs"),
         target: scratch.join("root"),
@@ -269,11 +189,9 @@ fn observe(
 }
 
 fn observed_by(run: &DirectoryRun) -> Result<Built, Failure> {
-    let space =
-        std::path::absolute(&run.space).map_err(|error| file("find", &run.space, &error))?;
     sandbox::enter(run.firmware)?;
-    let mut planner = Only { whole: SpacePlanner::read(&space)?, until: Phase::Defvar };
-    run.run(Path::new(&space), &mut planner, &mut Silent)
+    let mut planner = Only { whole: SpacePlanner::read(&run.space)?, until: Phase::Defvar };
+    run.run(&run.space, &mut planner, &mut Silent)
 }
 
 /// Plans no further than a phase.

@@ -116,6 +116,8 @@ pub(super) fn run(state: &mut State, call: &Call<'_>) -> Result<Reply, HostError
         Tool::SshKeygen => system::ssh_keygen(state, call),
         Tool::SystemdMachineIdSetup => system::machine_id_setup(state, call),
         Tool::Udevadm => system::udevadm(call),
+        // Files of the simulation have no owners.
+        Tool::Chgrp => call.options(&["--recursive"], &[]).map(|_| Reply::ok()),
         Tool::Modprobe => Ok(Reply::ok()),
         Tool::Fsck => system::fsck(state, call),
         _ => Err(call.unknown("this tool is not simulated")),
