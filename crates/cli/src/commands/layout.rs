@@ -1,6 +1,6 @@
 //! `hostwright layout`: tries a disk_config without a machine.
 
-use crate::faults::{Failure, file};
+use crate::faults::{Failure, file, usage};
 use crate::machine_args::{MachineArgs, read_facts};
 use crate::render::{diagnostics, json};
 use hostwright_model::diagnostic::Severity;
@@ -21,12 +21,7 @@ pub struct Args {
     #[command(flatten)]
     imagined: MachineArgs,
     /// Facts of a machine, as `hostwright facts --json` prints them: its disks and what is on them.
-    #[arg(
-        long,
-        value_name = "FILE",
-        required_unless_present = "disks",
-        conflicts_with_all = ["disks", "firmware", "ram"]
-    )]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["disks", "firmware", "ram"])]
     facts: Option<PathBuf>,
 }
 
@@ -55,6 +50,10 @@ pub fn run(args: &Args, as_json: bool) -> Result<ExitCode, Failure> {
 fn machine(args: &Args) -> Result<StorageFacts, Failure> {
     let Some(path) = &args.facts else {
         let MachineArgs { disks, ram, .. } = &args.imagined;
+        if disks.is_empty() {
+            let cure = "add --disk vda=20GiB, or --facts with what 'hostwright facts --json' wrote";
+            return Err(usage("a layout needs disks to lie on", cure));
+        }
         return Ok(StorageFacts::new(disks.clone(), ram.0, args.imagined.firmware()));
     };
     Ok(StorageFacts::from(&read_facts(path)?))

@@ -9,26 +9,26 @@ fn a_sound_space_passes_and_a_mistake_is_placed() {
     let bench = Bench::new();
     let sound = bench.run("check --strict space");
     assert_eq!((sound.status, sound.out.as_str()), (0, ""), "{}", sound.err);
-    bench.write("package_config/WEB", "PACKAGES instal\nnginx\n");
+    bench.write("class/WEB.var", "TIMEZONE = UTC\n");
     let broken = bench.run("check space");
     assert_eq!(broken.status, 3);
-    has(&broken.err, &["package_config/WEB:1:10", "PACKAGES instal", "help:"]);
+    has(&broken.err, &["class/WEB.var:1:1", "TIMEZONE = UTC", "help:"]);
 }
 
 #[test]
 fn json_lines_and_sarif_carry_the_place() {
     let bench = Bench::new();
-    bench.write("package_config/WEB", "PACKAGES instal\nnginx\n");
+    bench.write("class/WEB.var", "TIMEZONE = UTC\n");
     let lines = bench.run("check --json space").out;
     let codes: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let error = codes.iter().find(|finding| finding["severity"] == "error").unwrap();
-    assert_eq!(error["at"]["file"], "package_config/WEB");
+    assert_eq!(error["at"]["file"], "class/WEB.var");
     assert_eq!(error["at"]["line"], 1);
     let log: Value = serde_json::from_str(&bench.run("check --format sarif space").out).unwrap();
     let results = log["runs"][0]["results"].as_array().unwrap();
     let result = results.iter().find(|result| result["level"] == "error").unwrap();
     let place = &result["locations"][0]["physicalLocation"];
-    assert_eq!(place["artifactLocation"]["uri"], "space/package_config/WEB");
+    assert_eq!(place["artifactLocation"]["uri"], "space/class/WEB.var");
     assert_eq!(place["region"]["startLine"], 1);
     let rule = result["ruleIndex"].as_u64().unwrap() as usize;
     assert_eq!(log["runs"][0]["tool"]["driver"]["rules"][rule]["id"], result["ruleId"]);
@@ -39,10 +39,10 @@ fn only_changed_files_are_told_of() {
     let bench = Bench::new();
     assert_eq!(bench.run("check --changed --strict space").status, 0);
     bench.write("package_config/BASE", "PACKAGES instal\nless\n");
-    bench.write("package_config/NEW", "PACKAGES instal\nless\n");
+    bench.write("class/NEW.var", "TIMEZONE = UTC\n");
     let both = bench.run("check --changed space");
     assert_eq!(both.status, 3);
-    has(&both.err, &["package_config/BASE:1", "package_config/NEW:1"]);
+    has(&both.err, &["package_config/BASE:1", "class/NEW.var:1"]);
     let unknown = bench.run("check --changed=no-such-commit space");
     assert_eq!(unknown.status, 3);
     has(&unknown.err, &["no-such-commit", "name a commit"]);
@@ -69,7 +69,9 @@ fn layouts_are_held_against_machines() {
     assert_eq!(small.status, 3);
     has(&small.err, &["disk_config/BASE", "a machine with sda"]);
     // One machine that takes the layout is enough.
-    bench.write("disk_config/WEB", "disk_config disk1 disklabel:gpt\nprimary / 2G- ext4 rw\n");
+    let uefi = "disk_config disk1 disklabel:gpt\nprimary /boot/efi 200 vfat rw\n\
+                primary / 2G- ext4 rw\n";
+    bench.write("disk_config/WEB", uefi);
     let either = bench.run("check --disk sda=20GiB space").err;
     let bios = bench.run("check --disk sda=20GiB --firmware bios space").err;
     assert!(!either.contains("no-bios-boot-partition"), "{either}");

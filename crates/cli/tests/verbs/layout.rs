@@ -26,8 +26,8 @@ fn a_layout_that_does_not_fit_is_refused_with_its_line() {
     assert_eq!(small.status, 3);
     has(&small.err, &["space/disk_config/BASE:"]);
     let none = bench.run("layout space/disk_config/BASE");
-    assert_eq!(none.status, 2);
-    has(&none.err, &["--disk"]);
+    assert_eq!(none.status, 3);
+    has(&none.err, &["--disk", "--facts"]);
     let both = bench.run(&format!("layout space/disk_config/BASE --facts {RECORDED} --ram 4GiB"));
     assert_eq!(both.status, 2);
 }

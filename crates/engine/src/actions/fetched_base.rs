@@ -30,9 +30,8 @@ pub(super) fn fetch(
     required: bool,
 ) -> Result<Done, ActionError> {
     let base = url.trim_end_matches('/');
-    let names = listing(work, base)?;
-    let of_class = |class: &ClassName| names.iter().find(|name| stem(name) == Some(class.as_str()));
-    let Some(name) = classes.iter().rev().find_map(of_class) else {
+    let names = names(base, &work.tool(list(base))?.stdout);
+    let Some(name) = chosen(&names, classes.iter().map(ClassName::as_str)) else {
         let message = format!("{url} lists no base file of any class");
         if required {
             let cure = "put one there, or set FAI_DEBOOTSTRAP to a suite and a mirror";
@@ -62,17 +61,29 @@ fn no_archive(url: &str, status: i32) -> ActionError {
     )
 }
 
-/// Names of files that the server lists.
-fn listing(work: &mut Work<'_>, base: &str) -> Result<Vec<String>, ActionError> {
-    let is_ftp = base.starts_with("ftp://") || base.starts_with("ftps://");
-    let mut list = Command::new(Tool::Curl).args(["--fail", "--location", "--silent"]).args([
-        "--show-error",
-        "--retry",
-        "3",
-    ]);
-    list = list.args(is_ftp.then_some("--list-only")).arg(format!("{base}/"));
-    let text = work.tool(list)?.stdout;
-    Ok(if is_ftp { text.lines().map(str::to_owned).collect() } else { links(&text) })
+/// The name of the file for the highest of some classes, the lowest of which comes first.
+pub(crate) fn chosen<'n>(
+    names: &'n [String],
+    classes: impl DoubleEndedIterator<Item = &'n str>,
+) -> Option<&'n String> {
+    let of_class = |class: &str| names.iter().find(|name| stem(name) == Some(class));
+    classes.rev().find_map(of_class)
+}
+
+/// Asks a server what files there are.
+pub(crate) fn list(base: &str) -> Command {
+    let quietly = ["--fail", "--location", "--silent", "--show-error", "--retry", "3"];
+    let only_names = is_ftp(base).then_some("--list-only");
+    Command::new(Tool::Curl).args(quietly).args(only_names).arg(format!("{base}/"))
+}
+
+/// The names of files in what [`list`] printed.
+pub(crate) fn names(base: &str, listing: &str) -> Vec<String> {
+    if is_ftp(base) { listing.lines().map(str::to_owned).collect() } else { links(listing) }
+}
+
+fn is_ftp(base: &str) -> bool {
+    base.starts_with("ftp://") || base.starts_with("ftps://")
 }
 
 /// The files that a page of a web server links to.

@@ -8,7 +8,7 @@ use hostwright_host::{Command, HostError, MountRequest, Tool};
 use hostwright_model::fault::FaultKind;
 
 /// Copies a tree with everything that a file has beside its content.
-const COPY: &str = "set -e -o pipefail
+pub(crate) const COPY: &str = "set -e -o pipefail
 tar --create --file=- --acls --selinux --xattrs --xattrs-include='*' --numeric-owner \
     --directory=\"$1\" . |
 tar --extract --file=- --acls --selinux --xattrs --xattrs-include='*' --numeric-owner \

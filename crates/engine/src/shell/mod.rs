@@ -37,6 +37,9 @@ pub const SHIMS: &[Shim] = &[
     tool("/usr/lib/fai/check_status"),
     tool("/usr/lib/fai/fai-disk-info"),
     tool("/usr/lib/fai/fai-divert"),
+    tool("/usr/lib/fai/fai-savelog"),
+    tool("/usr/lib/fai/fetch-basefile"),
+    tool("/usr/lib/fai/mkramdisk"),
     tool("/usr/lib/fai/mount2dir"),
     tool("/usr/lib/fai/updatebase"),
 ];

@@ -15,14 +15,17 @@ mod device2grub;
 mod disk_info;
 mod divert;
 pub(crate) mod fcopy;
+mod fetch_basefile;
 mod ftar;
 pub(crate) mod ifclass;
 mod install_packages;
 mod link;
+mod mkramdisk;
 pub(crate) mod mount2dir;
 mod options;
 mod package_names;
 pub(crate) mod perl_regex;
+mod savelog;
 mod scripts;
 mod sed;
 mod session;
@@ -104,7 +107,7 @@ const fn tool(name: &'static str, usage: &'static str, usage_status: i32, run: R
 
 /// Every program. Where FAI ends with 0 after an unknown option, these end with 2: a mistyped
 /// option must not look like a job done.
-const TOOLS: [Tool; 18] = [
+const TOOLS: [Tool; 21] = [
     tool("ainsl", ainsl::USAGE, 3, ainsl::run),
     tool("check_status", check_status::USAGE, 2, check_status::run),
     tool("device2grub", device2grub::USAGE, 2, device2grub::run),
@@ -115,12 +118,15 @@ const TOOLS: [Tool; 18] = [
     tool("fai-divert", divert::USAGE, 2, divert::run),
     tool("fai-do-scripts", scripts::USAGE, 1, scripts::run),
     tool("fai-link", link::USAGE, 2, link::run),
+    tool("fai-savelog", savelog::USAGE, 2, savelog::run),
     tool("fai-sed", sed::USAGE, 3, sed::run),
     tool("fai-statoverride", statoverride::USAGE, 2, statoverride::run),
     tool("fcopy", fcopy::USAGE, 2, fcopy::run),
+    tool("fetch-basefile", fetch_basefile::USAGE, 2, fetch_basefile::run),
     tool("ftar", ftar::USAGE, 2, ftar::run),
     tool("ifclass", ifclass::USAGE, 2, ifclass::run),
     tool("install_packages", install_packages::USAGE, 2, install_packages::run),
+    tool("mkramdisk", mkramdisk::USAGE, 2, mkramdisk::run),
     tool("mount2dir", mount2dir::USAGE, 1, mount2dir::run),
     tool("updatebase", updatebase::USAGE, 2, updatebase::run),
 ];

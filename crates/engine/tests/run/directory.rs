@@ -214,3 +214,20 @@ fn snapshot(dir: &Path) -> Vec<(String, Vec<u8>)> {
     files.sort();
     files
 }
+
+#[test]
+fn root_what_is_written_to_a_ram_disk_is_in_the_directory_at_the_end() {
+    let mut bench = Bench::new();
+    let space = bench.dir.path().join("space");
+    write(&space, "class/LAST.var", "FAI_RAMDISKS=$target/etc\n");
+    write(
+        &space,
+        "scripts/EXTRA/10-where",
+        "#!/bin/sh\nstat -f -c %T $target/etc > $target/etc/where\n",
+    );
+    let ended = bench.run();
+    ended.unwrap_or_else(|fault| panic!("{fault}\n{}", output(&bench.events)));
+    assert_eq!(bench.target("etc/where"), "tmpfs\n");
+    let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+    assert!(!mounts.contains(&bench.dir.path().display().to_string()), "nothing stays mounted");
+}

@@ -22,5 +22,6 @@ mod link_and_sed;
 mod mount2dir;
 mod prelude;
 mod random;
+mod save_and_fetch;
 mod scripts;
 mod target;
