@@ -42,7 +42,11 @@ impl From<FetchError> for Failure {
     fn from(error: FetchError) -> Self {
         let (kind, code, cure) = match &error {
             FetchError::Host(error) => {
-                return Self::Fault(Box::new(hostwright_engine::of_host(error)));
+                let mut fault = hostwright_engine::of_host(error);
+                fault.cure = "run the command by hand, and mend the cause or the source that \
+                              --space names"
+                    .to_owned();
+                return fault.into();
             }
             FetchError::Checksum { .. } => (
                 FaultKind::Remote,

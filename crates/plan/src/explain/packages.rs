@@ -9,11 +9,17 @@ pub(super) fn explain(asked: &Asked<'_>, name: &str) -> Explanation {
     let mut mentions = mentions(asked, name);
     mentions.sort_by_key(|mention| (asked.rank(mention.class), mention.word.line));
     let mut explanation = Explanation::new(format!("package {name}"), String::new());
+    let mut wishes = 0;
     for mention in &mentions {
         match mention.obstacle(asked) {
             None => {
                 explanation.because.push(mention.reason(&mention.wish()));
-                explanation.because.extend(setters(asked, mention.word, name));
+                wishes += 1;
+                for line in setters(asked, mention.word, name) {
+                    if !explanation.because.contains(&line) {
+                        explanation.because.push(line);
+                    }
+                }
             }
             Some(obstacle) => {
                 let text = format!("{}; {obstacle}", mention.wish());
@@ -28,7 +34,7 @@ pub(super) fn explain(asked: &Asked<'_>, name: &str) -> Explanation {
         (true, false) => "not asked for on this machine; it may still come along with another \
                           package"
             .to_owned(),
-        (false, _) => answer(asked, name, explanation.because.len()),
+        (false, _) => answer(asked, name, wishes),
     };
     explanation
 }
