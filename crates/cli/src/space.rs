@@ -70,7 +70,7 @@ pub fn read(directory: &Path) -> Result<ConfigTree, Failure> {
         return Err(usage(message, "give the directory that holds class/, package_config/, …"));
     }
     let tree = ConfigTree { files: read_space(directory)? };
-    if !tree.files.keys().any(|path| path.starts_with("class/")) {
+    if !tree.has_class_directory() {
         let message = format!("{} is not a config space: it has no class/", directory.display());
         return Err(usage(message, "give the directory that holds class/, package_config/, …"));
     }

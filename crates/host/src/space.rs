@@ -11,7 +11,8 @@ use std::path::Path;
 const NOT_PART: [&str; 3] = [".git", ".svn", "CVS"];
 
 /// Reads all files and links below `root`. Paths are relative to it. Sockets, pipes and devices are
-/// left out; a name that is not UTF-8 is an error.
+/// left out. Bytes of names that are not UTF-8 become U+FFFD: no class can ask for such a file, only
+/// the shell that lists its directory.
 pub fn read_space(root: &Path) -> Result<BTreeMap<String, TreeFile>, HostError> {
     let mut files = BTreeMap::new();
     let mut waiting = vec![(root.to_owned(), String::new())];
@@ -20,10 +21,7 @@ pub fn read_space(root: &Path) -> Result<BTreeMap<String, TreeFile>, HostError> 
         for entry in fs::read_dir(&directory).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let path = entry.path();
-            let Some(name) = entry.file_name().to_str().map(str::to_owned) else {
-                let source = std::io::Error::other("its name is not UTF-8");
-                return Err(io_error("read", &path, source));
-            };
+            let name = entry.file_name().to_string_lossy().into_owned();
             let below = format!("{prefix}{name}");
             let kind = entry.file_type().map_err(failed)?;
             if kind.is_dir() {
@@ -59,6 +57,7 @@ fn io_error(operation: &'static str, path: &Path, source: std::io::Error) -> Hos
 mod tests {
     use super::*;
     use hostwright_model::space::FileKind;
+    use std::os::unix::ffi::OsStrExt as _;
 
     #[test]
     fn files_links_and_run_bits_are_read() {
@@ -71,9 +70,13 @@ mod tests {
         fs::set_permissions(class.join("10-run"), fs::Permissions::from_mode(0o755)).unwrap();
         fs::write(class.join("A.var"), "X=1\n").unwrap();
         std::os::unix::fs::symlink("A.var", class.join("B.var")).unwrap();
+        fs::create_dir(dir.path().join("files")).unwrap();
+        let latin = std::ffi::OsStr::from_bytes(b"Gr\xfc\xdfe");
+        fs::write(dir.path().join("files").join(latin), "x").unwrap();
         let files = read_space(dir.path()).unwrap();
         let names: Vec<&str> = files.keys().map(String::as_str).collect();
-        assert_eq!(names, ["class/10-run", "class/A.var", "class/B.var"]);
+        let latin = "files/Gr\u{fffd}\u{fffd}e";
+        assert_eq!(names, ["class/10-run", "class/A.var", "class/B.var", latin]);
         assert!(files["class/10-run"].executable && !files["class/A.var"].executable);
         assert_eq!(files["class/B.var"].kind, FileKind::Symlink { target: "A.var".to_owned() });
     }

@@ -58,6 +58,12 @@ impl ConfigTree {
         all
     }
 
+    /// True if there is anything in `class/`, which may be a link. Without it this is no space.
+    pub fn has_class_directory(&self) -> bool {
+        let plain = |path: &String| path.starts_with("class/");
+        self.files.keys().any(plain) || !self.behind("class").is_empty()
+    }
+
     /// Links that lead to nothing in the tree.
     pub fn dangling_links(&self) -> impl Iterator<Item = &str> {
         let links = self.files.iter().filter(|(_, file)| file.kind != FileKind::File);
@@ -115,6 +121,17 @@ mod tests {
     fn tree(files: &[(&str, TreeFile)]) -> ConfigTree {
         let files = files.iter().map(|(path, file)| ((*path).to_owned(), file.clone()));
         ConfigTree { files: files.collect() }
+    }
+
+    #[test]
+    fn the_directory_of_classes_may_be_a_link() {
+        let script = ("site/10-a", TreeFile::file("#!/bin/sh\n", true));
+        let with = |link: &str| tree(&[script.clone(), ("class", TreeFile::symlink(link))]);
+        assert!(with("site").has_class_directory());
+        assert!(!with("elsewhere").has_class_directory());
+        assert!(!with("../site").has_class_directory());
+        assert!(!tree(&[script.clone()]).has_class_directory());
+        assert!(tree(&[("class/10-a", script.1.clone())]).has_class_directory());
     }
 
     #[test]

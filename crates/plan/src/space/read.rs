@@ -91,7 +91,7 @@ fn is_litter(name: &str) -> bool {
 fn empty(tree: &ConfigTree) -> ConfigSpace {
     ConfigSpace {
         digest: tree.digest(),
-        has_class_directory: tree.files.keys().any(|path| path.starts_with("class/")),
+        has_class_directory: tree.has_class_directory(),
         class_scripts: Vec::new(),
         host_classes: BTreeMap::new(),
         dependencies: Dependencies::default(),
