@@ -1,0 +1,9 @@
+//! Storage on the simulated machine, from the text of a disk_config to the disks: power cuts at every
+//! operation, layouts and faults at random, what is kept and what is put back.
+
+#![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute, not by their crate")]
+
+mod crash;
+mod layouts;
+mod random;
+mod rig;
