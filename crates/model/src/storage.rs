@@ -441,6 +441,9 @@ pub struct BtrfsProfile {
     pub devices: Vec<String>,
     /// The subvolume that is made and mounted.
     pub subvolume: String,
+    /// True if an earlier volume makes the file system, and only the subvolume is made here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shares: bool,
 }
 
 /// How fstab(5) names a device.

@@ -168,6 +168,10 @@ fn partition_table(disk: &DiskLayout) -> String {
 
 fn format_volume(volume: &Volume) -> String {
     let kind = volume.file_system.as_deref().unwrap_or("nothing");
+    let kind = match &volume.btrfs {
+        Some(btrfs) if btrfs.shares => format!("subvolume {}", btrfs.subvolume),
+        _ => kind.to_owned(),
+    };
     match &volume.mount_point {
         Some(point) => format!("make {kind} on {} for {point}", volume.device),
         None => format!("make {kind} on {}", volume.device),

@@ -1,6 +1,7 @@
 //! Making diagnostics: what is wrong, at which bytes of which line, and what cures it.
 
 use crate::codes;
+use crate::storage::masked_line;
 use hostwright_model::diagnostic::{Diagnostic, Location, Severity};
 
 /// One line of a text file.
@@ -66,7 +67,7 @@ impl Finding {
     pub fn at_column(self, line: Line<'_>, column: u32, length: u32) -> Diagnostic {
         let at = Location { file: line.file.to_owned(), line: line.number, column, length };
         // A carriage return would move the cursor when the line is drawn.
-        self.at(at, Some(line.text.trim_end_matches('\r').to_owned()))
+        self.at(at, Some(shown(line.file, line.text.trim_end_matches('\r'))))
     }
 
     /// About a file, shown at its first line.
@@ -84,6 +85,14 @@ impl Finding {
     fn at(self, at: Location, source_line: Option<String>) -> Diagnostic {
         let Self { severity, code, message, cure } = self;
         Diagnostic { code: code.to_owned(), severity, message, at: Some(at), cure, source_line }
+    }
+}
+
+/// A line of a file of the space as anybody may see it: without a passphrase.
+pub(crate) fn shown(file: &str, line: &str) -> String {
+    match file.starts_with("disk_config/") {
+        true => masked_line(line),
+        false => line.to_owned(),
     }
 }
 

@@ -314,6 +314,12 @@ fn reused() -> StorageFacts {
     facts
 }
 
+/// What is found only where FAI's ways are asked for, on [`reused`] disks.
+const FAI_BUGS_TABLE: &[(&str, &[Finding])] = &[(
+    "disk_config sda preserve_always:1\nprimary /a 4096 ext4 rw\n",
+    &[(Code::CylinderAlignment, Warning, 1, 13)],
+)];
+
 /// Compares all findings, and that each can be shown: a message, a cure, the line of text.
 fn assert_findings(text: &str, expected: &[Finding], facts: &StorageFacts) {
     let found = examine("disk_config/X", text, Some("X"), facts);
@@ -353,11 +359,41 @@ fn each_mistake_is_found_once_and_where_it_is() {
     for (text, expected) in REUSED_TABLE {
         assert_findings(text, expected, &reused());
     }
+    for (text, expected) in FAI_BUGS_TABLE {
+        assert_findings(text, expected, &StorageFacts { fai_bugs: true, ..reused() });
+        assert_findings(text, &[], &reused());
+    }
+}
+
+#[test]
+fn a_passphrase_is_in_no_finding() {
+    for line in [
+        "luks:\"zebra quilt\" /x nowhere ext4 rw",
+        "luks:\"zebra quilt\" x disk1.1 ext4 rw",
+        "luks:\"zebra quilt\" /x disk1.1 ext4 rw more",
+        "luks:\"zebra quilt /x disk1.1 ext4 rw",
+        "luks:\"zebra\"quilt /x disk1.1 ext4 rw",
+        "luks:zebra-quilt /x disk1.1 ext4 rw",
+        "Luks:\"zebra-quilt\" /x disk1.1 ext4 rw",
+        "luks :\"zebra quilt\" /x disk1.1 ext4 rw",
+        "luks\t'zebra quilt' /x disk1.1 ext4 rw",
+    ] {
+        let text =
+            format!("disk_config disk1\nprimary - 4G ext4 rw\ndisk_config cryptsetup\n{line}\n");
+        let found = examine("disk_config/X", &text, Some("X"), &facts(Firmware::Bios)).diagnostics;
+        assert!(found.iter().any(|diagnostic| diagnostic.severity == Error), "{line}");
+        let mut tree = support::minimal();
+        let file = hostwright_plan::TreeFile::file(text.as_bytes(), false);
+        tree.files.insert("disk_config/X".to_owned(), file);
+        let checked = hostwright_plan::check(&tree);
+        let words = format!("{found:?} {checked:?}");
+        assert!(!words.contains("zebra") && !words.contains("quilt"), "{line}: {words}");
+    }
 }
 
 #[test]
 fn every_code_has_a_test() {
-    let tables = TABLE.iter().chain(UEFI_TABLE).chain(REUSED_TABLE);
+    let tables = TABLE.iter().chain(UEFI_TABLE).chain(REUSED_TABLE).chain(FAI_BUGS_TABLE);
     let tested: BTreeSet<Code> = tables.flat_map(|(_, f)| *f).map(|(code, ..)| *code).collect();
     let untested = Code::ALL.iter().map(|(code, _)| *code).filter(|code| !tested.contains(code));
     // Only targets that must boot ask for a root file system.

@@ -3,4 +3,5 @@
 mod disk;
 pub mod fai_tools;
 pub mod fai_tree;
+pub mod setup_storage;
 mod tree;

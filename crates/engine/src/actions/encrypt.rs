@@ -108,7 +108,8 @@ pub(super) fn crypttab_line(
     Ok(format!("{}\t{source}\t{key}\t{options}\n", device.name))
 }
 
-fn is_plain(key: &EncryptionKey) -> bool {
+/// True if the key is forgotten when the device is closed.
+pub(super) fn is_plain(key: &EncryptionKey) -> bool {
     matches!(key, EncryptionKey::RandomTmp | EncryptionKey::RandomSwap)
 }
 

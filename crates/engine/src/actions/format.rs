@@ -48,17 +48,20 @@ fn make_btrfs(
     volume: &Volume,
     profile: &BtrfsProfile,
 ) -> Result<Done, ActionError> {
-    for device in &profile.devices {
-        nodes::wipe(work, device)?;
-    }
-    let mut make = Command::mkfs("btrfs").arg("-f");
-    if let Some(level) = &profile.data_profile {
-        make = make.args(["-d", level]);
-    }
-    work.tool(make.args(&volume.create_options).args(&profile.devices))?;
-    make_known(work, volume)?;
+    // An attempt that failed may have left it mounted.
     let dir = work.settings.scratch_mount();
     work.host.unmount(&dir)?;
+    if !profile.shares {
+        for device in &profile.devices {
+            nodes::wipe(work, device)?;
+        }
+        let mut make = Command::mkfs("btrfs").arg("-f");
+        if let Some(level) = &profile.data_profile {
+            make = make.args(["-d", level]);
+        }
+        work.tool(make.args(&volume.create_options).args(&profile.devices))?;
+    }
+    make_known(work, volume)?;
     work.host.mount(&MountRequest {
         source: volume.device.clone(),
         target: dir.clone(),
@@ -73,6 +76,10 @@ fn make_btrfs(
 
 fn make_subvolume(work: &mut Work<'_>, dir: &str, name: &str) -> Result<(), ActionError> {
     let path = format!("{dir}/{}", name.trim_start_matches('/'));
+    // An attempt that was cut off may have made it.
+    if work.exists(&path)? {
+        return Ok(());
+    }
     if let Some((parent, _)) = path.rsplit_once('/').filter(|(parent, _)| *parent != dir) {
         work.host.make_dir(parent, 0o755)?;
     }

@@ -1,10 +1,10 @@
 //! Puts back what lives only until the next reboot, so that a run whose journal survived one can go
-//! on: mounts, swap, volume groups, fetched images.
+//! on: mounts, swap, volume groups, fetched images, file systems on keys that are forgotten.
 
-use super::{base, confirm, encrypt, lvm, mirror, mounts, raid, ram_disk};
+use super::{base, confirm, encrypt, format, lvm, mirror, mounts, raid, ram_disk};
 use crate::fault::ActionError;
 use crate::work::Work;
-use hostwright_model::plan::Action;
+use hostwright_model::plan::{Action, Outcome};
 
 /// `finished` holds the actions that ended well, in order.
 pub(crate) fn restore(work: &mut Work<'_>, finished: &[Action]) -> Result<(), ActionError> {
@@ -18,6 +18,8 @@ pub(crate) fn restore(work: &mut Work<'_>, finished: &[Action]) -> Result<(), Ac
         finished.iter().any(is)
     };
     let wants_image = !is_done(|action| matches!(action, Action::LayImage { .. }));
+    // What is encrypted with a key that nobody kept is random bytes after a reboot.
+    let mut forgotten: Vec<&str> = Vec::new();
     for action in finished {
         match action {
             Action::ConfirmDisks { disks } => confirm::confirm_same_disks(work, disks)?,
@@ -25,7 +27,13 @@ pub(crate) fn restore(work: &mut Work<'_>, finished: &[Action]) -> Result<(), Ac
                 raid::assemble(work, array)?;
             }
             Action::Encrypt { encrypted } => {
-                encrypt::open_again(work, encrypted)?;
+                let opened = encrypt::open_again(work, encrypted)?.outcome == Outcome::Changed;
+                if opened && encrypt::is_plain(&encrypted.key) {
+                    forgotten.push(&encrypted.mapped_device);
+                }
+            }
+            Action::Format { volume } if forgotten.contains(&volume.device.as_str()) => {
+                format::make_file_system(work, volume)?;
             }
             Action::VolumeGroup { group } => lvm::activate(work, &group.name)?,
             Action::Mount { volume } => {

@@ -4,12 +4,21 @@
 use crate::layouts::{BTRFS, LUKS, RAID};
 use crate::rig::{
     Space, attempt, boot, boot_by_names, disk, file_systems, forget_run, leave_token, machine,
-    tokens, world,
+    tokens, world_at_rest,
 };
 use hostwright_host::sim::{Cut, RootKind, SimHost, World};
 
 fn disks() -> Vec<hostwright_model::facts::Disk> {
     vec![disk("vda", 10), disk("vdb", 10)]
+}
+
+/// The cuts to try at one operation: each in its turn, or all with `HOSTWRIGHT_STORAGE_CUTS=all`.
+fn cuts(at: usize) -> Vec<Cut> {
+    let all = [Cut::Before, Cut::During, Cut::After];
+    match std::env::var("HOSTWRIGHT_STORAGE_CUTS").as_deref() {
+        Ok("all") => all.to_vec(),
+        _ => vec![all[at % all.len()]],
+    }
 }
 
 /// Runs undisturbed, then with each cut; the world at the end.
@@ -19,9 +28,9 @@ fn crash_everywhere(fresh: &SimHost, text: &str) -> World {
     let before = host.ops().len();
     attempt(&mut host, &mut space)
         .unwrap_or_else(|fault| panic!("{fault}\n{:#?}\n{:#?}", fault.output, host.ops()));
-    let (ops, calm) = (host.ops()[before..].to_vec(), world(&host));
+    let (ops, calm) = (host.ops()[before..].to_vec(), world_at_rest(&host));
     for (at, op) in ops.iter().enumerate() {
-        for cut in [Cut::Before, Cut::During, Cut::After] {
+        for cut in cuts(at) {
             let mut host = fresh.clone();
             host.power_cut_at((before + at) as u64 + 1, cut);
             let fault = attempt(&mut host, &mut space).expect_err("the power went");
@@ -31,7 +40,7 @@ fn crash_everywhere(fresh: &SimHost, text: &str) -> World {
                 let ops = host.ops().iter().skip(before + at).cloned().collect::<Vec<_>>();
                 panic!("{cut:?} '{op}' cannot be resumed: {fault}\n{:#?}\n{ops:#?}", fault.output);
             }
-            let different = calm.diff(&world(&host));
+            let different = calm.diff(&world_at_rest(&host));
             assert!(different.is_empty(), "{cut:?} '{op}':\n{}", different.join("\n"));
         }
     }

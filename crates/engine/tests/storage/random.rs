@@ -1,19 +1,20 @@
 //! Layouts, earlier lives and faults at random, all from one seed: no disk is written that the layout
-//! does not name, nothing is lost that is to be kept, and no run stops without a cause.
+//! does not name, nothing is lost that is to be kept, no run stops without a cause, and none begins on
+//! a disk that is not as it was when the plan was made.
 //!
 //! `HOSTWRIGHT_STORAGE_SEEDS=0..10000` runs those seeds instead of a few.
 
 use crate::layouts::{Dice, Keep, RandomLayout};
 use crate::rig::{
-    Space, attempt, boot, boot_by_names, disk, file_systems, forget_run, leave_token, machine,
-    tokens, world,
+    Space, attempt, attempt_for, boot, boot_by_names, disk, file_systems, forget_run, leave_token,
+    machine, tokens, world, world_at_rest,
 };
 use hostwright_host::Host as _;
 use hostwright_host::fault::FaultHost;
 use hostwright_host::sim::{Cut, RootKind, SimHost, World};
 use std::ops::Range;
 
-const SEEDS: Range<u64> = 0..300;
+const SEEDS: Range<u64> = 0..40;
 /// More starts of the engine than any run needs.
 const ATTEMPTS_MAX: u64 = 200;
 
@@ -87,7 +88,7 @@ fn lives(seed: u64) -> bool {
         return false;
     }
     let host = stumble(&mut dice, fresh, &mut Space::new(&text), seed);
-    let different = world(&calm).diff(&world(&host));
+    let different = world_at_rest(&calm).diff(&world_at_rest(&host));
     assert!(different.is_empty(), "seed {seed}:\n{}\n{text}", different.join("\n"));
 
     // The next life: the same with something kept, or something else altogether.
@@ -107,12 +108,34 @@ fn lives(seed: u64) -> bool {
         assert_eq!(fault.code, "config-space", "seed {seed}: {fault}\n{:#?}\n{text}", fault.output);
         return false;
     }
-    check_kept(seed, &world(&calm), &keep, &stranger, &text);
+    check_kept(seed, &world_at_rest(&calm), &keep, &stranger, &text);
+    change_behind_the_plan(seed, &mut dice, host.clone(), &text);
     let host = stumble(&mut dice, host, &mut Space::new(&text), seed + (1 << 40));
-    check_kept(seed, &world(&host), &keep, &stranger, &text);
-    let different = world(&calm).diff(&world(&host));
+    check_kept(seed, &world_at_rest(&host), &keep, &stranger, &text);
+    let different = world_at_rest(&calm).diff(&world_at_rest(&host));
     assert!(different.is_empty(), "seed {seed}:\n{}\n{text}", different.join("\n"));
     true
+}
+
+/// Somebody writes to a disk of the plan between the look at it and the run: nothing is touched.
+fn change_behind_the_plan(seed: u64, dice: &mut Dice, mut host: SimHost, text: &str) {
+    let planned = host.facts().unwrap();
+    let found = file_systems(&mut host);
+    let on_disks: Vec<_> =
+        found.iter().filter(|(device, _)| device.starts_with("/dev/vd")).collect();
+    if on_disks.is_empty() {
+        return;
+    }
+    let (device, kind) = on_disks[dice.roll(on_disks.len() as u64) as usize];
+    let other = if kind == "xfs" { "ext4" } else { "xfs" };
+    let mkfs = hostwright_host::Command::mkfs(other).args(["-f", device]);
+    assert_eq!(host.run(&mkfs, &mut |_, _| {}).unwrap().status, 0, "seed {seed}: {device}");
+    let disks = |host: &SimHost| world(host).without(&["root:"]);
+    let before = disks(&host);
+    let fault = attempt_for(planned, &mut host, &mut Space::new(text)).expect_err("it is another");
+    assert_eq!(fault.code, "disks-changed", "seed {seed}: {fault}");
+    let different = before.diff(&disks(&host));
+    assert!(different.is_empty(), "seed {seed}: {device}:\n{}\n{text}", different.join("\n"));
 }
 
 fn check_kept(seed: u64, world: &World, keep: &Keep, stranger: &[(String, String)], text: &str) {

@@ -31,6 +31,9 @@ const SKIPPED: [Phase; 9] = [
     Phase::Savelog,
 ];
 
+/// A disk that no layout names.
+pub const STRANGER: &str = "/dev/vdz";
+
 /// A space with one disk_config.
 #[derive(Clone)]
 pub struct Space(ConfigSpace);
@@ -156,6 +159,11 @@ pub fn inputs(facts: Facts) -> Inputs {
 /// One start of the engine.
 pub fn attempt(host: &mut dyn Host, space: &mut Space) -> Result<(), Box<Fault>> {
     let facts = host.facts().map_err(|error| Box::new(hostwright_engine::of_host(&error)))?;
+    attempt_for(facts, host, space)
+}
+
+/// The same with facts that may be old.
+pub fn attempt_for(facts: Facts, host: &mut dyn Host, space: &mut Space) -> Result<(), Box<Fault>> {
     let mut images = NoImages;
     let mut session = Session::open(host, &mut images, settings(), inputs(facts))?;
     run(&mut session, space, &mut |_| {})?;
@@ -204,11 +212,20 @@ pub fn world(host: &SimHost) -> World {
     host.world().without(&NOT_COMPARED)
 }
 
-/// Devices with a file system that nobody uses.
+/// The same after one more start: the end of a run lets go of arrays and mounts, and a run that had
+/// ended before the power went does not.
+pub fn world_at_rest(host: &SimHost) -> World {
+    let mut host = host.clone();
+    boot_by_names(&mut host);
+    world(&host)
+}
+
+/// Devices with a file system, but for the stranger's disk.
 pub fn file_systems(host: &mut SimHost) -> Vec<(String, String)> {
     let storage = host.facts().unwrap().storage;
     let kinds = ["ext4", "xfs", "vfat", "btrfs"];
     let found = storage.signatures.into_iter().filter(|s| kinds.contains(&s.kind.as_str()));
+    let found = found.filter(|signature| signature.device != STRANGER);
     found.map(|signature| (signature.device, signature.kind)).collect()
 }
 

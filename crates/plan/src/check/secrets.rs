@@ -3,6 +3,7 @@
 
 use super::survey::{Survey, TextFile, is_shell};
 use crate::finding::{Finding, Line};
+use crate::storage::passphrase_of_line;
 use hostwright_model::diagnostic::Diagnostic;
 
 /// The hash of `fai`, the password of FAI's examples, as they give it to root and users.
@@ -158,8 +159,7 @@ fn value(rest: &str) -> Option<&str> {
 
 /// `luks:"passphrase"` of a disk_config.
 fn passphrase<'a>(path: &str, line: &'a str) -> Option<(&'a str, &'static str)> {
-    let rest = line.trim_start().strip_prefix("luks:\"").filter(|_| path.starts_with("disk_c"))?;
-    let value = rest.split('"').next().filter(|value| !value.is_empty())?;
+    let value = passphrase_of_line(line).filter(|_| path.starts_with("disk_config/"))?;
     Some((value, "the passphrase of a disk"))
 }
 

@@ -192,6 +192,11 @@ impl Auditor<'_> {
 
     pub(super) fn format(&mut self, id: &StepId, volume: &Volume) {
         let device = &volume.device;
+        if volume.btrfs.as_ref().is_some_and(|btrfs| btrfs.shares) {
+            let is_there = self.state.formatted.get(device).is_some_and(|kind| kind == "btrfs");
+            let message = format!("{device} has no btrfs yet in which to make a subvolume");
+            return self.demand(is_there, "plan-not-formatted", id, message);
+        }
         let more = volume.btrfs.iter().flat_map(|btrfs| &btrfs.devices);
         let more: Vec<&String> = more.filter(|other| *other != device).collect();
         let mut sizes = vec![self.state.devices.get(device).copied()];

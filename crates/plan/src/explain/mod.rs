@@ -8,6 +8,7 @@ mod partitions;
 mod runs;
 mod variables;
 
+use crate::finding::shown;
 use crate::space::ConfigSpace;
 use crate::tree::{ConfigTree, TreeFile};
 use hostwright_model::class::{ClassList, ClassName};
@@ -109,10 +110,10 @@ impl<'a> Asked<'a> {
         self.classes.as_ref().and_then(position).unwrap_or_default()
     }
 
-    /// The lines of a file of the space, numbered from 1.
+    /// The lines of a file of the space as anybody may see them, numbered from 1.
     fn lines(&self, path: &str) -> Vec<(u32, String)> {
         let text = self.tree.get(path).map(|file| file.text()).unwrap_or_default();
-        (1..).zip(text.lines().map(str::to_owned)).collect()
+        (1..).zip(text.lines().map(|line| shown(path, line))).collect()
     }
 
     /// Every line of the files below some directories in which `word` stands by itself, as a reason.

@@ -147,7 +147,12 @@ fn partition_steps(layout: &StorageLayout, existing: &ExistingStorage) -> Vec<St
     steps.extend(stacked_steps(layout));
     steps.extend(resizes(layout, Resizing::Grow));
     for volume in layout.volumes.iter().filter(|volume| is_formatted(volume)) {
-        let id = format!("format/{}", short(&volume.device));
+        let id = match &volume.btrfs {
+            Some(btrfs) if btrfs.shares => {
+                format!("subvolume/{}/{}", short(&volume.device), btrfs.subvolume)
+            }
+            _ => format!("format/{}", short(&volume.device)),
+        };
         steps.push(step(id, Action::Format { volume: volume.clone() }, volume.why.clone()));
     }
     let why = Why::because("hooks and scripts read them, fstab is installed later");

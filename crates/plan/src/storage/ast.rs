@@ -197,6 +197,12 @@ pub struct VolumeSpec {
 }
 
 impl VolumeSpec {
+    /// The subvolume of a btrfs that is mounted.
+    pub fn subvolume(&self) -> Option<&str> {
+        let mut options = self.mount_options.value.split(',');
+        options.find_map(|option| option.strip_prefix("subvol="))
+    }
+
     /// True if nothing is made or mounted: the device serves something else, or nothing.
     pub fn is_empty(&self) -> bool {
         self.file_system.value.is_none() && self.mount_point.value == MountPoint::Nowhere

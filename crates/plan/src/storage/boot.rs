@@ -16,9 +16,7 @@ pub(super) fn boot_devices(
     disks: &[DiskLayout],
     volumes: &[Volume],
 ) -> BootDevices {
-    let mounted =
-        |path: &str| volumes.iter().find(|volume| volume.mount_point.as_deref() == Some(path));
-    let boot = mounted("/boot").or_else(|| mounted("/"));
+    let boot = read_by_loaders(volumes).filter(|volume| volume.device != "tmpfs");
     let disk = boot
         .filter(|volume| volume.btrfs.is_none())
         .and_then(|volume| disk_of(disks, &volume.device));
@@ -50,11 +48,18 @@ fn disk_of<'a>(disks: &'a [DiskLayout], device: &str) -> Option<&'a DiskLayout> 
     })
 }
 
+/// The volume that boot loaders read: `/boot`, else `/`. What a server has is not at hand so early.
+fn read_by_loaders(volumes: &[Volume]) -> Option<&Volume> {
+    let mounted = |path: &str| {
+        let mut here = volumes.iter().filter(|v| v.mount_point.as_deref() == Some(path));
+        here.find(|volume| volume.file_system.as_deref() != Some("nfs"))
+    };
+    mounted("/boot").or_else(|| mounted("/"))
+}
+
 /// Refuses what boot loaders cannot read: FAI does so when everything is formatted already.
 pub(super) fn check_boot(config: &DiskConfig, layout: &StorageLayout, problems: &mut Vec<Problem>) {
-    let mounted =
-        |path: &str| layout.volumes.iter().find(|v| v.mount_point.as_deref() == Some(path));
-    let Some(boot) = mounted("/boot").or_else(|| mounted("/")) else { return };
+    let Some(boot) = read_by_loaders(&layout.volumes) else { return };
     let what = if layout.encrypted.iter().any(|crypt| crypt.mapped_device == boot.device) {
         "is encrypted"
     } else if boot.device == "tmpfs" {

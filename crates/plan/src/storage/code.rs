@@ -138,6 +138,9 @@ codes! {
     NoSuchDisk = "disk-config-no-such-disk",
     /// `align-at` does not fit the sectors of the disk.
     BadAlignment = "disk-config-bad-alignment",
+    /// With `--fai-bugs`: partitions begin and end at cylinders because something is kept, as FAI
+    /// does with a PC partition table.
+    CylinderAlignment = "disk-config-cylinder-alignment",
     /// The disk has no room for this volume.
     DiskTooSmall = "disk-config-disk-too-small",
     /// The volume group has no room for this volume.

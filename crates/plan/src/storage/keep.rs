@@ -1,7 +1,7 @@
 //! What of the things that exist is kept: each wish of the file is held against what is there, and
 //! whoever is kept keeps what is below it.
 
-use super::ast::{KeyKind, PartitionLine, VolumeSpec};
+use super::ast::{KeyKind, LineKind, PartitionLine, VolumeSpec};
 use super::code::Code;
 use super::keep_options::{Keep, Wish};
 use super::layout::Place;
@@ -35,6 +35,8 @@ pub(super) struct KeptVolume<'a> {
 #[derive(Default)]
 pub(super) struct Keeping<'a> {
     pub partitions: BTreeMap<String, KeptPartition<'a>>,
+    /// Disks that are a volume themselves (`raw-disk`).
+    pub whole_disks: BTreeSet<String>,
     pub arrays: BTreeMap<String, &'a ExistingArray>,
     pub groups: BTreeMap<String, &'a ExistingGroup>,
     pub volumes: BTreeMap<String, KeptVolume<'a>>,
@@ -59,6 +61,7 @@ impl Keeping<'_> {
     /// True if a device is there before the run and stays.
     pub fn holds(&self, device: &str) -> bool {
         self.partitions.contains_key(device)
+            || self.whole_disks.contains(device)
             || self.arrays.contains_key(device)
             || self.volumes.contains_key(device)
             || self.crypts.iter().any(|plain| {
@@ -93,7 +96,8 @@ struct Keeper<'a, 'b> {
 
 impl<'a, 'b> Keeper<'a, 'b> {
     fn partitions(&mut self) {
-        for place in self.places.iter().filter(|place| !place.stanza.has_foreign_table()) {
+        for place in self.places {
+            self.whole_disk(place);
             for partition in &place.numbered {
                 let Content::Line(line) = partition.content else { continue };
                 let device = place.device_of(partition.number);
@@ -108,6 +112,30 @@ impl<'a, 'b> Keeper<'a, 'b> {
                     self.keep_partition(place, partition, line, at, wish.resize.is_some());
                 }
             }
+        }
+    }
+
+    /// The one volume of a disk without partitions: FAI counts it as partition 0.
+    fn whole_disk(&mut self, place: &Place<'_>) {
+        let lines = &place.stanza.partitions;
+        let Some(line) = lines.iter().find(|line| line.kind == LineKind::RawDisk) else { return };
+        let device = place.disk.device();
+        let initial = self.facts.is_first_install;
+        let wish = place.stanza.keep.wish(&0, initial).with_flag(line.flag.as_ref(), initial);
+        if wish.always_format {
+            self.keeping.always_format.insert(device.clone());
+        }
+        let found = self.facts.signature(&device).is_some();
+        let Some(at) = wanted(&wish, found) else { return };
+        if wish.resize.is_some() {
+            let message = format!("{device} is a disk, which has the size that it has");
+            let cure = "take the wish to resize it away";
+            self.problems.push(Problem::error(Code::KeepNotPossible, at, message, cure));
+        } else if !found {
+            self.problems.push(missing(&device, at));
+        } else {
+            self.check_content(&device, &line.volume, at);
+            self.keeping.whole_disks.insert(device);
         }
     }
 
@@ -152,6 +180,10 @@ impl<'a, 'b> Keeper<'a, 'b> {
         let sector = u64::from(place.disk.sector_bytes.max(1));
         let end = existing.start_bytes + existing.size_bytes;
         let name = &existing.device;
+        if place.stanza.is_virtual {
+            // The table is somebody else's, and stays as it is.
+            return None;
+        }
         let (message, cure) = if table.kind != wanted {
             (
                 format!("{name} is in a table of kind {}, not {wanted}", table.kind),

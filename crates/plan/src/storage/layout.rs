@@ -138,6 +138,13 @@ impl<'a> Architect<'a, '_> {
         let cylinders = self.facts.fai_bugs
             && place_on.stanza.table == TableKind::Msdos
             && preserve_class(place_on, keeping, self.facts.is_first_install) == 1;
+        if cylinders && place_on.stanza.align_mib.is_none() {
+            let message =
+                format!("partitions of {} are aligned to cylinders", place_on.disk.device());
+            let cure = "leave --fai-bugs away, or write align-at";
+            let at = place_on.stanza.disk.at;
+            self.problems.push(Problem::warning(Code::CylinderAlignment, at, message, cure));
+        }
         let site = Site {
             stanza: place_on.stanza,
             disk: place_on.disk,

@@ -5,7 +5,7 @@ use super::ast::{
     PartitionLine, TmpfsLine, VolumeSpec,
 };
 use super::code::Code;
-use super::cursor::{Cursor, is_blank};
+use super::cursor::Cursor;
 use super::devices::{read_devices, read_members};
 use super::fields::{
     FIELDS, Options, Read, error, read_file_system, read_flag, read_mount_options,
@@ -13,6 +13,7 @@ use super::fields::{
 };
 use super::guess::closest;
 use super::parse::expect_end;
+use super::passphrase;
 use super::source::{Problem, Span, Spanned};
 use hostwright_model::storage::{PartitionKind, RaidLevel};
 
@@ -44,7 +45,7 @@ pub(super) fn read_line(cursor: &mut Cursor<'_>, problems: &mut Vec<Problem>) ->
     if let Some(at) = cursor.eat_word("btrfs") {
         return read_btrfs(at, cursor, problems).map(Line::Btrfs);
     }
-    if let Some((at, key)) = read_key(cursor) {
+    if let Some((at, key)) = read_key(cursor)? {
         return read_encrypted(at, key, cursor, problems).map(Line::Encrypted);
     }
     if let Some(at) = cursor.eat_word("tmpfs") {
@@ -163,26 +164,16 @@ fn read_btrfs(at: Span, cursor: &mut Cursor<'_>, problems: &mut Vec<Problem>) ->
 }
 
 /// Reads `luks`, `luks:"…"`, `tmp` or `swap`.
-fn read_key(cursor: &mut Cursor<'_>) -> Option<(Span, KeyKind)> {
+fn read_key(cursor: &mut Cursor<'_>) -> Read<Option<(Span, KeyKind)>> {
     let simple =
         [("luks", KeyKind::File), ("tmp", KeyKind::RandomTmp), ("swap", KeyKind::RandomSwap)];
-    for (word, key) in simple {
-        if let Some(at) = cursor.eat_word(word) {
-            return Some((at, key));
-        }
+    if let Some(length) = passphrase::field_length(cursor)? {
+        let mut at = cursor.advance(length).at;
+        at.length = 4;
+        return Ok(Some((at, KeyKind::Passphrase)));
     }
-    let length = passphrase_length(cursor.rest())?;
-    let whole = "luks:\"".len() + length + 1;
-    let mut at = cursor.advance(whole).at;
-    at.length = 4;
-    Some((at, KeyKind::Passphrase))
-}
-
-/// Length of the passphrase of a text that begins with `luks:"…"` and a blank.
-pub(super) fn passphrase_length(text: &str) -> Option<usize> {
-    let value = text.strip_prefix("luks:\"")?;
-    let length = value.find('"').filter(|length| *length > 0)?;
-    value[length + 1..].starts_with(is_blank).then_some(length)
+    let mut simple = simple.into_iter();
+    Ok(simple.find_map(|(word, key)| cursor.eat_word(word).map(|at| (at, key))))
 }
 
 fn read_encrypted(

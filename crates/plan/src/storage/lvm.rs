@@ -32,14 +32,59 @@ pub(super) struct Room<'a> {
 /// Sizes in bytes for `lvcreate -L`, in the order of `lines`, all of which are of one group.
 ///
 /// Every volume gets its lower bound and the same fraction of the difference to its upper bound.
+/// FAI reckons so with volumes that are kept, too, as if they could have any size: that holds as long
+/// as it fits. Where it does not, the rest of the group is shared out among the others.
 pub(super) fn sizes(room: &Room<'_>, lines: &[&LogicalVolumeLine]) -> Result<Vec<u64>, Problem> {
     let physical_mib = room.physical_bytes.iter().map(|bytes| bytes / MIB as f64);
     let group_mib = physical_mib.sum::<f64>() * USABLE;
     let base_bytes = mib_to_bytes(through_text(group_mib));
-    let mut ranges = Vec::new();
-    for line in lines {
-        ranges.push(range_mib(line, base_bytes, room)?);
+    let written: Result<Vec<ByteRange>, Problem> =
+        lines.iter().map(|line| range_mib(line, base_bytes, room)).collect();
+    if room.kept.is_empty() {
+        let ranges = written?;
+        let mut sizes = share(room, lines, &ranges, group_mib)?;
+        fit_extents(room, lines, &ranges, &mut sizes)?;
+        return Ok(sizes);
     }
+    let as_fai = written.and_then(|ranges| share(room, lines, &ranges, group_mib));
+    if let Ok(mut sizes) = as_fai {
+        for (size, line) in sizes.iter_mut().zip(lines) {
+            *size = room.kept.get(line.name.value.as_str()).copied().unwrap_or(*size);
+        }
+        let needed: u64 = sizes.iter().map(|size| rounded_to_extents(room.group, *size)).sum();
+        if needed <= usable_bytes(room) {
+            return Ok(sizes);
+        }
+    }
+    share_rest(room, lines, base_bytes)
+}
+
+/// Shares out what the volumes that are kept leave.
+fn share_rest(
+    room: &Room<'_>,
+    lines: &[&LogicalVolumeLine],
+    base_bytes: f64,
+) -> Result<Vec<u64>, Problem> {
+    let kept = |line: &LogicalVolumeLine| room.kept.get(line.name.value.as_str()).copied();
+    let others: Vec<&LogicalVolumeLine> =
+        lines.iter().copied().filter(|line| kept(line).is_none()).collect();
+    let ranges: Result<Vec<ByteRange>, Problem> =
+        others.iter().map(|line| range_mib(line, base_bytes, room)).collect();
+    // Each may need a part of an extent more than its size.
+    let taken = room.kept.values().sum::<u64>() + others.len() as u64 * EXTENT_BYTES;
+    let left_bytes = usable_bytes(room).saturating_sub(taken);
+    let mut sizes = share(room, &others, &ranges?, left_bytes as f64 / MIB as f64)?.into_iter();
+    let shared = lines.iter().map(|line| kept(line).or_else(|| sizes.next()));
+    Ok(shared.map(|size| size.expect("invariant: one size for each that is not kept")).collect())
+}
+
+/// Shares `group_mib` out.
+fn share(
+    room: &Room<'_>,
+    lines: &[&LogicalVolumeLine],
+    ranges: &[ByteRange],
+    group_mib: f64,
+) -> Result<Vec<u64>, Problem> {
     let (mut min_sum, mut max_sum) = (0.0, 0.0);
     for (range, line) in ranges.iter().zip(lines) {
         if min_sum + range.min >= group_mib {
@@ -50,9 +95,7 @@ pub(super) fn sizes(room: &Room<'_>, lines: &[&LogicalVolumeLine]) -> Result<Vec
     }
     let spare = if max_sum > min_sum { (group_mib - min_sum) / (max_sum - min_sum) } else { 0.0 };
     let factor = spare.min(1.0);
-    let mut sizes: Vec<u64> = ranges.iter().map(|range| size_bytes(*range, factor)).collect();
-    fit_extents(room, lines, &ranges, &mut sizes)?;
-    Ok(sizes)
+    Ok(ranges.iter().map(|range| size_bytes(*range, factor)).collect())
 }
 
 /// What the kernel will report as the size of a volume that was asked to have `size_bytes`.
@@ -69,10 +112,6 @@ fn range_mib(
     room: &Room<'_>,
 ) -> Result<ByteRange, Problem> {
     let size = &line.size;
-    if let Some(bytes) = room.kept.get(line.name.value.as_str()) {
-        let mib = *bytes as f64 / MIB as f64;
-        return Ok(ByteRange { min: mib, max: mib });
-    }
     let range = size.value.bytes(base_bytes, room.memory_bytes);
     if range.min > base_bytes {
         let mib = MIB as f64;
@@ -109,6 +148,13 @@ fn sets_extent_size(group: &GroupLine) -> bool {
     group.vg_create_options.iter().any(is_size)
 }
 
+/// What LVM has to give away on the physical volumes.
+fn usable_bytes(room: &Room<'_>) -> u64 {
+    let usable =
+        |bytes: &f64| (*bytes as u64).saturating_sub(METADATA_BYTES) / EXTENT_BYTES * EXTENT_BYTES;
+    room.physical_bytes.iter().map(usable).sum()
+}
+
 /// LVM rounds every volume up to whole extents; FAI finds out only when lvcreate(8) fails. Volumes
 /// that may be smaller are made so, the last one first, until all have room.
 fn fit_extents(
@@ -117,13 +163,10 @@ fn fit_extents(
     ranges: &[ByteRange],
     sizes: &mut [u64],
 ) -> Result<(), Problem> {
-    // A group that is kept may have extents of any size; what is in it has its place already.
-    if sets_extent_size(room.group) || !room.kept.is_empty() {
+    if sets_extent_size(room.group) {
         return Ok(());
     }
-    let usable =
-        |bytes: &f64| (*bytes as u64).saturating_sub(METADATA_BYTES) / EXTENT_BYTES * EXTENT_BYTES;
-    let mut left: u64 = room.physical_bytes.iter().map(usable).sum();
+    let mut left = usable_bytes(room);
     let needed: u64 = sizes.iter().map(|size| size.next_multiple_of(EXTENT_BYTES)).sum();
     let mut excess = needed.saturating_sub(left);
     for (range, size) in ranges.iter().zip(sizes.iter_mut()).rev() {

@@ -38,6 +38,7 @@ mod machine;
 mod names;
 mod numbering;
 mod parse;
+mod passphrase;
 mod size;
 mod solve;
 mod source;
@@ -56,6 +57,8 @@ pub use keep_options::{Keep, KeepKind, KeepOption, KeepOptions, SizeFlag, Which,
 pub use layout::layout;
 pub use machine::{BadDisk, StorageDisk, StorageFacts, partition_device};
 pub use parse::parse;
+pub use passphrase::passphrase;
+pub(crate) use passphrase::{masked as masked_line, of_line as passphrase_of_line};
 pub use size::{Amount, SizeRange};
 pub use source::{Source, Span, Spanned};
 
@@ -113,15 +116,6 @@ pub fn advise(config: &DiskConfig, facts: &StorageFacts) -> Vec<Diagnostic> {
     let Some(layout) = layout else { return Vec::new() };
     found.extend(check_firmware(config, &layout, facts.firmware));
     found
-}
-
-/// The passphrase of an encrypted device, which is part of no plan: the engine asks for it by the
-/// line that a plan names.
-pub fn passphrase(config: &DiskConfig, line: u32) -> Option<&str> {
-    let text = config.source.lines.get((line as usize).checked_sub(1)?)?;
-    let text = text.trim_start_matches(cursor::is_blank);
-    let length = line::passphrase_length(text)?;
-    Some(&text["luks:\"".len()..][..length])
 }
 
 fn has_error(diagnostics: &[Diagnostic]) -> bool {

@@ -1,6 +1,7 @@
 //! Places in a disk_config, and what is found there until it becomes a [`Diagnostic`].
 
 use super::code::Code;
+use super::passphrase::masked;
 use hostwright_model::diagnostic::{Diagnostic, Location, Severity};
 
 /// A stretch of text within one line.
@@ -60,7 +61,7 @@ impl Source {
                 length: at.length,
             }),
             cure,
-            source_line: self.lines.get(index).cloned(),
+            source_line: self.lines.get(index).map(String::as_str).map(masked),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::code::Code;
 use super::names::{Names, array_device, mapping_name};
 use super::source::{Problem, Span, Spanned};
 use hostwright_model::storage::RaidLevel;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An array and its members.
 pub(super) struct Array<'a> {
@@ -58,6 +58,8 @@ pub(super) struct Btrfs<'a> {
     pub stanza: &'a BtrfsStanza,
     pub line: &'a BtrfsLine,
     pub devices: Vec<String>,
+    /// True if an earlier line has the same devices and makes the file system.
+    pub shares: bool,
 }
 
 /// Everything above partitions.
@@ -227,9 +229,33 @@ impl<'a> Builder<'a, '_> {
 
     fn btrfs(&mut self) {
         for (stanza, line) in self.config.btrfs_lines() {
-            let devices = self.nodes(&line.devices);
-            self.stack.btrfs.push(Btrfs { stanza, line, devices });
+            let earlier = self.same_btrfs(line);
+            let shares = earlier.is_some();
+            let devices = earlier.unwrap_or_else(|| self.nodes(&line.devices));
+            self.stack.btrfs.push(Btrfs { stanza, line, devices, shares });
         }
+    }
+
+    /// The devices of an earlier line that makes the file system in which this one has a subvolume.
+    fn same_btrfs(&mut self, line: &BtrfsLine) -> Option<Vec<String>> {
+        let nodes: Option<BTreeSet<String>> =
+            line.devices.iter().map(|name| self.names.node(name).ok()).collect();
+        let nodes = nodes?;
+        let is_same = |other: &&Btrfs<'_>| {
+            !other.shares && other.devices.iter().cloned().collect::<BTreeSet<_>>() == nodes
+        };
+        let first = self.stack.btrfs.iter().find(is_same)?;
+        let devices = first.devices.clone();
+        let subvolume = line.volume.subvolume();
+        let mut here = self.stack.btrfs.iter().filter(|other| other.devices == devices);
+        if let Some(twin) = here.find(|other| other.line.volume.subvolume() == subvolume) {
+            let line_twin = twin.line.at.line;
+            let message = format!("line {line_twin} makes this subvolume already");
+            let cure = "give each line of these devices a subvol= of its own";
+            let at = line.volume.mount_options.at;
+            self.problems.push(Problem::error(Code::DeviceUsedTwice, at, message, cure));
+        }
+        Some(devices)
     }
 
     /// What serves something above it holds nothing else.

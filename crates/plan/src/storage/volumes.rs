@@ -3,7 +3,7 @@
 use super::assemble::Parts;
 use super::ast::{LineKind, MountPoint, VolumeSpec};
 use super::numbering::Content;
-use super::size::Amount;
+use super::size::{Amount, mib_to_bytes};
 use super::source::Span;
 use super::stack::logical_device;
 use hostwright_model::storage::{BtrfsProfile, Fate, FstabKey, TableKind, Volume};
@@ -25,8 +25,9 @@ struct Request<'a> {
     at: Span,
     device: String,
     key: FstabKey,
-    /// All devices and the profile of a btrfs that has a line of its own.
-    btrfs: Option<(&'a str, &'a [String])>,
+    /// Of a btrfs that has a line of its own: its profile, all devices, and whether an earlier line
+    /// makes it.
+    btrfs: Option<(&'a str, &'a [String], bool)>,
 }
 
 /// `None` where nothing is to be made or mounted.
@@ -36,10 +37,8 @@ fn volume(parts: &Parts<'_, '_>, request: Request<'_>) -> Option<Volume> {
         return None;
     }
     let file_system = spec.file_system.value.clone();
-    let options = spec.mount_options.value.split(',');
-    let subvolume = options.filter_map(|option| option.strip_prefix("subvol=")).next();
     let alone = [device.clone()];
-    let (profile, devices) = btrfs.unwrap_or(("single", &alone));
+    let (profile, devices, shares) = btrfs.unwrap_or(("single", &alone, false));
     let is_btrfs = file_system.as_deref() == Some("btrfs");
     Some(Volume {
         size_bytes: devices.iter().filter_map(|device| parts.sizes.get(device)).sum(),
@@ -49,10 +48,11 @@ fn volume(parts: &Parts<'_, '_>, request: Request<'_>) -> Option<Volume> {
         tune_options: spec.tune_options.value.clone(),
         fstab_key: key,
         partition_name: None,
-        btrfs: subvolume.filter(|_| is_btrfs).map(|subvolume| BtrfsProfile {
+        btrfs: spec.subvolume().filter(|_| is_btrfs).map(|subvolume| BtrfsProfile {
             data_profile: Some(profile.to_owned()),
             devices: devices.to_vec(),
             subvolume: subvolume.to_owned(),
+            shares,
         }),
         fate: fate(parts, &device),
         why: parts.config.why(at),
@@ -132,7 +132,7 @@ fn on_stack(parts: &Parts<'_, '_>) -> Vec<Volume> {
         let Some(first) = btrfs.devices.first() else { continue };
         let (spec, at, device) = (&btrfs.line.volume, btrfs.line.at, first.clone());
         let key = btrfs.stanza.fstab_key;
-        let on = Some((btrfs.line.profile.as_str(), btrfs.devices.as_slice()));
+        let on = Some((btrfs.line.profile.as_str(), btrfs.devices.as_slice(), btrfs.shares));
         let made = volume(parts, Request { spec, at, device, key, btrfs: on });
         // What lies on more than one device cannot be kept: no line says what it was.
         volumes.extend(made.map(|volume| Volume { fate: Fate::Create, ..volume }));
@@ -170,7 +170,9 @@ fn in_memory(parts: &Parts<'_, '_>) -> Vec<Volume> {
         let is_limited = options.contains("size=") || options.contains("nr_blocks=");
         let size = match line.size.filter(|_| !is_limited) {
             None => String::new(),
-            Some(Amount::Mib(mib)) => format!(",size={mib}m"),
+            Some(Amount::Mib(mib)) if mib.fract() == 0.0 => format!(",size={mib}m"),
+            // The kernel reads whole numbers only; FAI writes a fraction, and the mount fails.
+            Some(Amount::Mib(mib)) => format!(",size={}", mib_to_bytes(mib).round()),
             Some(Amount::RamPercent(percent) | Amount::Percent(percent)) => {
                 format!(",size={percent}%")
             }
