@@ -7,7 +7,7 @@ use crate::fault::ActionError;
 use crate::package_calls::{self, Manner};
 use crate::task_error;
 use crate::work::Work;
-use hostwright_host::{HostError, MountRequest, Tool};
+use hostwright_host::{Command, HostError, MountRequest, Tool};
 use hostwright_model::package::{PackageGroup, PackageSystem};
 
 /// Options under which dpkg asks nothing about changed configuration files.
@@ -38,6 +38,10 @@ fn try_update_base(work: &mut Work<'_>) -> Result<Done, ActionError> {
     work.tool(update)?;
     let check = apt_get(work).args(NEW).arg("check");
     if work.try_tool(check)?.status != 0 {
+        // apt refuses everything where dpkg was cut off, as on a running system it may have been.
+        // What cannot be configured yet waits for the call behind it.
+        let configure = configure(work);
+        work.try_tool(configure)?;
         let mend = apt_get(work).args(NEW).args(["--fix-broken", "install"]);
         apt::run(work, mend, "the base system")?;
     }
@@ -51,10 +55,16 @@ fn try_update_base(work: &mut Work<'_>) -> Result<Done, ActionError> {
 fn configure_pending(work: &mut Work<'_>) -> Result<(), ActionError> {
     let audit = work.try_tool(in_target(work, Tool::Dpkg).arg("--audit"))?;
     if audit.status != 0 || !audit.stdout.trim().is_empty() {
-        let configure = in_target(work, Tool::Dpkg).args(["--configure", "--pending"]);
-        work.tool(configure.stdin(b"\n".repeat(64)))?;
+        let configure = configure(work);
+        work.tool(configure)?;
     }
     Ok(())
+}
+
+/// Configures what is unpacked; questions get their default answers.
+fn configure(work: &Work<'_>) -> Command {
+    let configure = in_target(work, Tool::Dpkg).args(["--configure", "--pending"]);
+    configure.stdin(b"\n".repeat(64))
 }
 
 /// The calls for one group, or one part of it. Unlike FAI's they are without `--fix-missing`, under

@@ -222,12 +222,12 @@ fn root_what_is_written_to_a_ram_disk_is_in_the_directory_at_the_end() {
     write(&space, "class/LAST.var", "FAI_RAMDISKS=$target/etc\n");
     write(
         &space,
-        "scripts/EXTRA/10-where",
-        "#!/bin/sh\nstat -f -c %T $target/etc > $target/etc/where\n",
+        "scripts/EXTRA/20-file-system",
+        "#!/bin/sh\nstat -f -c %T $target/etc > $target/etc/file-system\n",
     );
     let ended = bench.run();
     ended.unwrap_or_else(|fault| panic!("{fault}\n{}", output(&bench.events)));
-    assert_eq!(bench.target("etc/where"), "tmpfs\n");
+    assert_eq!(bench.target("etc/file-system"), "tmpfs\n");
     let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
     assert!(!mounts.contains(&bench.dir.path().display().to_string()), "nothing stays mounted");
 }
