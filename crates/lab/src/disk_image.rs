@@ -17,9 +17,10 @@ const BOOT_LIMIT: Duration = Duration::from_secs(10 * 60);
 /// Class of what an image needs to be asked anything, which [`add_class`] adds to a space.
 pub(crate) const LAB_CLASS: &str = "LAB";
 
-/// The example's class CLOUD takes ssh's keys away, for the programs of clouds to make new ones, and
-/// leaves the kernel without a serial console, which is all that can be read of a failed boot. On a
-/// busy machine the ticks of an emulated timer come late, and a kernel that checks them panics.
+/// The example's class CLOUD takes ssh's keys away and has rc.local make new ones, beside the start of
+/// sshd: here they are made before it. It leaves the kernel without a serial console, which is all
+/// that can be read of a failed boot. On a busy machine the ticks of an emulated timer come late, and
+/// a kernel that checks them panics.
 const LAB_SCRIPT: &str = "#!/bin/sh
 set -e
 mkdir -p \"$target/etc/systemd/system/ssh.service.d\" \"$target/etc/default/grub.d\"
