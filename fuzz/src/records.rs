@@ -7,7 +7,7 @@ use hostwright_model::event::Event;
 use hostwright_model::facts::Facts;
 use hostwright_model::ids::Digest;
 use hostwright_model::plan::Plan;
-use hostwright_store::Manifest;
+use hostwright_store::{Manifest, Map};
 
 /// A run's journal.
 pub(crate) fn journal(bytes: &[u8]) {
@@ -16,10 +16,17 @@ pub(crate) fn journal(bytes: &[u8]) {
     fuzzing::is_journal(&mut host, "/journal");
 }
 
-/// A manifest whose digest is right. What is read is written with the same meaning.
+/// A manifest whose digest is right, and a map behind a byte of 0. What is read is written with the same
+/// meaning, and no map leads anywhere outside of its frames.
 pub(crate) fn manifest(bytes: &[u8]) {
     let digest = |bytes: &[u8]| Digest(*blake3::hash(bytes).as_bytes());
-    let Ok(manifest) = Manifest::from_json(bytes, digest(bytes)) else { return };
+    let mut parts = bytes.split(|byte| *byte == 0);
+    let (bytes, map) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let name = digest(bytes);
+    let Ok(manifest) = Manifest::from_json(bytes, name) else { return };
+    if let Ok(map) = Map::from_json(map, name) {
+        let _ = map.places(&manifest.object_list(), name);
+    }
     let json = manifest.to_json();
     let again = Manifest::from_json(&json, digest(&json)).expect("our own manifest can be read");
     assert_eq!(again.to_json(), json);

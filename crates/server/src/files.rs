@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! GET /files/DIGEST   for the agent of an open run, with its token
-//! GET /store/…        packs and manifests by digest, as the store lies on disk
+//! GET /store/…        packs, manifests and maps by digest, as the store lies on disk
 //! ```
 
 use crate::api::AgentRun;
@@ -33,6 +33,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .with_state(Arc::clone(app))
         .nest_service("/store/packs", store("packs"))
         .nest_service("/store/manifests", store("manifests"))
+        .nest_service("/store/maps", store("maps"))
 }
 
 async fn file(

@@ -4,15 +4,15 @@
 //! CACHE/packs/DIGEST.pack    sparse: the frames that were fetched, at their offsets in the pack
 //! ```
 //!
-//! A fetch that was interrupted goes on where it stopped: frames that are there already and have
-//! the right digest are not fetched again.
+//! A fetch that was interrupted goes on where it stopped: frames that are there already and hold
+//! what they should are not fetched again.
 
-use crate::error::check_digest;
 use crate::image::FetchedImage;
-use crate::manifest::{Frame, Pack};
+use crate::manifest::ObjectList;
+use crate::map::{Map, MapFrame};
 use crate::source::{DirSource, Source};
-use crate::store::read_manifest;
-use crate::{OnBytes, StoreError};
+use crate::store::{read_manifest, read_map};
+use crate::{OnBytes, StoreError, pack};
 use hostwright_model::ids::Digest;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
@@ -25,26 +25,39 @@ const REQUEST_BYTES: u64 = 8 << 20;
 /// How many requests are under way at once.
 const CONNECTIONS: usize = 4;
 
-/// Fetches an image into `cache` and returns it once every frame is there and verified.
+/// Fetches an image into `cache` and returns it once every object is there and verified.
 pub fn fetch(
     source: &dyn Source,
     manifest: Digest,
     cache: &Path,
     on_bytes: OnBytes<'_>,
 ) -> Result<FetchedImage, StoreError> {
-    let manifest = read_manifest(source, manifest)?;
+    let (content, map) = (read_manifest(source, manifest)?, read_map(source, manifest)?);
+    let list = content.object_list();
+    // Whatever the map leaves out is found before anything is fetched.
+    map.places(&list, manifest)?;
     let packs = cache.join("packs");
     fs::create_dir_all(&packs).map_err(StoreError::io("create", &packs))?;
+    fetch_all(source, &map, &list, cache, on_bytes)?;
+    FetchedImage::new(content, map, cache, manifest)
+}
+
+fn fetch_all(
+    source: &dyn Source,
+    map: &Map,
+    list: &ObjectList,
+    cache: &Path,
+    on_bytes: OnBytes<'_>,
+) -> Result<(), StoreError> {
     let mut requests = Vec::new();
-    for pack in &manifest.packs {
-        requests.extend(split(&pack.frames).into_iter().map(|frames| (pack, frames)));
+    for part in &map.packs {
+        requests.extend(split(&part.frames).into_iter().map(|frames| (part.digest, frames)));
     }
-    let total = manifest.packed_bytes();
-    let done = AtomicU64::new(0);
-    let next = AtomicUsize::new(0);
+    let total = map.packed_bytes();
+    let (done, next) = (AtomicU64::new(0), AtomicUsize::new(0));
     let worker = || -> Result<(), StoreError> {
-        while let Some((pack, frames)) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
-            fetch_frames(source, cache, pack, frames)?;
+        while let Some((digest, frames)) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
+            fetch_frames(source, cache, &pack::path(*digest), frames, list)?;
             let bytes: u64 = frames.iter().map(|frame| u64::from(frame.length)).sum();
             on_bytes(done.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
         }
@@ -54,13 +67,12 @@ pub fn fetch(
         let workers: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(worker)).collect();
         let joined =
             workers.into_iter().map(|w| w.join().expect("invariant: workers do not panic"));
-        joined.collect::<Result<Vec<()>, _>>()
-    })?;
-    Ok(FetchedImage::new(manifest, cache))
+        joined.collect::<Result<(), _>>()
+    })
 }
 
 /// Groups neighbouring frames into requests.
-fn split(frames: &[Frame]) -> Vec<&[Frame]> {
+fn split(frames: &[MapFrame]) -> Vec<&[MapFrame]> {
     let mut groups = Vec::new();
     let mut start = 0;
     for i in 1..=frames.len() {
@@ -80,28 +92,28 @@ fn split(frames: &[Frame]) -> Vec<&[Frame]> {
 fn fetch_frames(
     source: &dyn Source,
     cache: &Path,
-    pack: &Pack,
-    frames: &[Frame],
+    path: &str,
+    frames: &[MapFrame],
+    list: &ObjectList,
 ) -> Result<(), StoreError> {
-    let object = format!("packs/{}.pack", pack.digest);
-    if frames.iter().all(|frame| is_cached(cache, &object, frame)) {
+    if frames.iter().all(|frame| is_cached(cache, path, frame, list)) {
         return Ok(());
     }
     let (Some(first), Some(last)) = (frames.first(), frames.last()) else { return Ok(()) };
     let length = last.offset + u64::from(last.length) - first.offset;
-    let bytes = source.read_range(&object, first.offset, length)?;
+    let bytes = source.read_range(path, first.offset, length)?;
     for frame in frames {
         let start = (frame.offset - first.offset) as usize;
-        check_digest(&object, &bytes[start..start + frame.length as usize], frame.digest)?;
+        frame.check(path, &bytes[start..start + frame.length as usize], list)?;
     }
-    let path = cache.join(&object);
-    let file = open_sparse(&path)?;
-    file.write_all_at(&bytes, first.offset).map_err(StoreError::io("write", &path))
+    let file_path = cache.join(path);
+    let file = open_sparse(&file_path)?;
+    file.write_all_at(&bytes, first.offset).map_err(StoreError::io("write", &file_path))
 }
 
-fn is_cached(cache: &Path, object: &str, frame: &Frame) -> bool {
-    let cached = DirSource::new(cache).read_range(object, frame.offset, frame.length.into());
-    cached.is_ok_and(|bytes| check_digest(object, &bytes, frame.digest).is_ok())
+fn is_cached(cache: &Path, path: &str, frame: &MapFrame, list: &ObjectList) -> bool {
+    let cached = DirSource::new(cache).read_range(path, frame.offset, frame.length.into());
+    cached.is_ok_and(|packed| frame.check(path, &packed, list).is_ok())
 }
 
 fn open_sparse(path: &Path) -> Result<File, StoreError> {

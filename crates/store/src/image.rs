@@ -1,14 +1,18 @@
-//! An image whose packs are in a directory: opens its files, verifying frames and contents.
+//! An image whose packs are in a directory: opens its files, verifying their contents.
 
 use crate::StoreError;
-use crate::error::check_digest;
-use crate::manifest::{Manifest, Place};
+use crate::manifest::{Manifest, ObjectList};
+use crate::map::{Map, MapFrame, Place};
+use crate::object::Object;
+use crate::pack;
 use crate::source::{DirSource, Source as _};
 use hostwright_model::ids::Digest;
 use hostwright_model::image::{Entry, EntryKind, TreeSource};
+use rayon::prelude::*;
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many decoded frames are kept: enough for all cores to read neighbouring files.
@@ -20,13 +24,25 @@ type Decoded = ((u32, u32), Arc<Vec<u8>>);
 /// An image with all its bytes at hand.
 pub struct FetchedImage {
     manifest: Manifest,
+    list: ObjectList,
+    map: Map,
+    places: Vec<Place>,
     packs: DirSource,
     decoded: Mutex<VecDeque<Decoded>>,
 }
 
 impl FetchedImage {
-    pub(crate) fn new(manifest: Manifest, root: &Path) -> Self {
-        Self { manifest, packs: DirSource::new(root), decoded: Mutex::default() }
+    /// The image whose packs are below `root`. `digest` is its manifest's.
+    pub(crate) fn new(
+        manifest: Manifest,
+        map: Map,
+        root: &Path,
+        digest: Digest,
+    ) -> Result<Self, StoreError> {
+        let list = manifest.object_list();
+        let places = map.places(&list, digest)?;
+        let (packs, decoded) = (DirSource::new(root), Mutex::default());
+        Ok(Self { manifest, list, map, places, packs, decoded })
     }
 
     /// What the image consists of.
@@ -34,54 +50,69 @@ impl FetchedImage {
         &self.manifest
     }
 
-    /// Reads a file to its end and compares it with its digest.
-    pub(crate) fn check(&self, entry: &Entry) -> Result<(), StoreError> {
+    /// Compressed bytes of all frames that the image needs.
+    pub fn packed_bytes(&self) -> u64 {
+        self.map.packed_bytes()
+    }
+
+    /// Compares every object with its digest, on all cores, and then the files that are made of
+    /// several; how many files there are.
+    pub(crate) fn check(&self, on_bytes: crate::OnBytes<'_>) -> Result<u64, StoreError> {
+        let (done, total) = (AtomicU64::new(0), self.packed_bytes());
+        let parts = self.map.packs.iter();
+        let frames: Vec<(Digest, &MapFrame)> =
+            parts.flat_map(|part| part.frames.iter().map(|frame| (part.digest, frame))).collect();
+        frames.par_iter().try_for_each(|(digest, frame)| {
+            let path = pack::path(*digest);
+            let length = u64::from(frame.length);
+            let packed = self.packs.read_range(&path, frame.offset, length)?;
+            frame.check(&path, &packed, &self.list)?;
+            on_bytes(done.fetch_add(length, Ordering::Relaxed) + length, total);
+            Ok(())
+        })?;
+        let is_file = |entry: &&Entry| matches!(entry.kind, EntryKind::File { .. });
+        let files: Vec<&Entry> = self.manifest.entries.iter().filter(is_file).collect();
+        let large = files.iter().filter(|entry| self.manifest.pieces(entry).len() > 1);
+        large.par_bridge().try_for_each(|entry| self.check_file(entry))?;
+        Ok(files.len() as u64)
+    }
+
+    fn check_file(&self, entry: &Entry) -> Result<(), StoreError> {
         let mut content = self.reader(entry);
         let mut buffer = vec![0; 256 << 10];
-        loop {
-            match content.read_part(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(_) => {}
-                Err(error) => return Err(error),
-            }
-        }
+        while content.read_part(&mut buffer)? > 0 {}
+        Ok(())
     }
 
     fn reader(&self, entry: &Entry) -> Content<'_> {
-        let (size, digest) = match entry.kind {
-            EntryKind::File { size, digest } => (size, digest),
-            _ => (0, Digest(*blake3::hash(b"").as_bytes())),
+        let digest = match entry.kind {
+            EntryKind::File { digest, .. } => digest,
+            _ => Digest(*blake3::hash(b"").as_bytes()),
         };
-        let place = self.manifest.places.get(&digest).copied();
-        let place = place.unwrap_or(Place { pack: 0, frame: 0, offset: 0 });
         let (path, hasher) = (entry.path.clone(), blake3::Hasher::new());
-        Content { image: self, path, digest, place, left: size, hasher, frame: None }
+        let pieces = self.manifest.pieces(entry).into();
+        Content { image: self, path, digest, pieces, hasher, open: None }
     }
 
-    /// The decoded content of a frame, after its compressed bytes were compared with their digest.
-    fn frame(&self, pack: u32, frame: u32) -> Result<Arc<Vec<u8>>, StoreError> {
+    /// The decoded frame that an object is in, and its first byte there.
+    fn frame_of(&self, object: Object) -> Result<(Arc<Vec<u8>>, usize), StoreError> {
+        let place = self.places[self.list.numbers[&object.digest] as usize];
+        let key = (place.pack, place.frame);
         let kept = || self.decoded.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, raw)) = kept().iter().find(|(key, _)| *key == (pack, frame)) {
-            return Ok(raw.clone());
+        if let Some((_, raw)) = kept().iter().find(|(known, _)| *known == key) {
+            return Ok((raw.clone(), place.offset as usize));
         }
-        let Some(found) = self.manifest.packs.get(pack as usize) else {
-            return Err(StoreError::corrupt("manifest", "a place names no pack"));
-        };
-        let object = format!("packs/{}.pack", found.digest);
-        let Some(part) = found.frames.get(frame as usize) else {
-            return Err(StoreError::corrupt(object, "a file reaches beyond its last frame"));
-        };
-        let packed = self.packs.read_range(&object, part.offset, part.length.into())?;
-        check_digest(&object, &packed, part.digest)?;
-        let raw = zstd::bulk::decompress(&packed, part.raw_length as usize)
-            .map_err(|e| StoreError::corrupt(&object, format!("zstd says: {e}")))?;
-        let raw = Arc::new(raw);
+        let part = &self.map.packs[place.pack as usize];
+        let frame = &part.frames[place.frame as usize];
+        let path = pack::path(part.digest);
+        let packed = self.packs.read_range(&path, frame.offset, frame.length.into())?;
+        let raw = Arc::new(pack::decompress(&path, &packed, frame.raw_length)?);
         let mut decoded = kept();
-        decoded.push_back(((pack, frame), raw.clone()));
+        decoded.push_back((key, raw.clone()));
         if decoded.len() > KEPT_FRAMES {
             decoded.pop_front();
         }
-        Ok(raw)
+        Ok((raw, place.offset as usize))
     }
 }
 
@@ -100,44 +131,47 @@ struct Content<'a> {
     image: &'a FetchedImage,
     path: String,
     digest: Digest,
-    place: Place,
-    left: u64,
+    pieces: VecDeque<Object>,
     hasher: blake3::Hasher,
-    frame: Option<Arc<Vec<u8>>>,
+    open: Option<Piece>,
+}
+
+/// What is left to read of an object.
+struct Piece {
+    frame: Arc<Vec<u8>>,
+    next: usize,
+    end: usize,
 }
 
 impl Content<'_> {
     fn read_part(&mut self, buffer: &mut [u8]) -> Result<usize, StoreError> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        if self.left == 0 {
-            let found = Digest(*self.hasher.finalize().as_bytes());
-            return match found == self.digest {
-                true => Ok(0),
-                false => Err(StoreError::corrupt(
-                    &self.path,
-                    format!("its BLAKE3 is {found} and should be {}", self.digest),
-                )),
-            };
-        }
-        let raw = match self.frame.take() {
-            Some(raw) => raw,
-            None => self.image.frame(self.place.pack, self.place.frame)?,
+        let mut piece = match self.open.take() {
+            Some(piece) => piece,
+            None => match self.pieces.pop_front() {
+                Some(object) => {
+                    let (frame, next) = self.image.frame_of(object)?;
+                    Piece { frame, next, end: next + object.length as usize }
+                }
+                None => return self.end(),
+            },
         };
-        let behind = raw.get(self.place.offset as usize..).unwrap_or_default();
-        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX);
-        let n = behind.len().min(buffer.len()).min(wanted);
-        buffer[..n].copy_from_slice(&behind[..n]);
+        let n = buffer.len().min(piece.end - piece.next);
+        buffer[..n].copy_from_slice(&piece.frame[piece.next..piece.next + n]);
         self.hasher.update(&buffer[..n]);
-        self.left -= n as u64;
-        self.place.offset += n as u32;
-        match self.place.offset as usize >= raw.len() {
-            true => self.place = Place { frame: self.place.frame + 1, offset: 0, ..self.place },
-            false => self.frame = Some(raw),
+        piece.next += n;
+        self.open = (piece.next < piece.end).then_some(piece);
+        Ok(n)
+    }
+
+    fn end(&self) -> Result<usize, StoreError> {
+        let found = Digest(*self.hasher.finalize().as_bytes());
+        match found == self.digest {
+            true => Ok(0),
+            false => Err(StoreError::corrupt(
+                &self.path,
+                format!("its BLAKE3 is {found} and should be {}", self.digest),
+            )),
         }
-        // An empty frame would otherwise look like the end of the file.
-        if n == 0 { self.read_part(buffer) } else { Ok(n) }
     }
 }
 

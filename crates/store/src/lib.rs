@@ -6,32 +6,50 @@
 //!
 //! ```text
 //! STORE/
-//!   packs/DIGEST.pack            zstd frames, one behind the other; immutable      (pack.rs)
-//!   manifests/DIGEST.json.zst    every inode, and where its bytes are; immutable   (manifest.rs)
-//!   refs/NAME                    digest of a manifest, in text; the only mutable thing
+//!   packs/DIGEST.pack            objects in zstd frames; immutable                 (pack.rs)
+//!   manifests/DIGEST.json.zst    every inode, and its objects; immutable           (manifest.rs)
+//!   maps/DIGEST.json.zst         in which packs the objects of a manifest are      (map.rs)
+//!   refs/NAME                    the manifests that had a name, signed             (stream.rs)
+//!   signing-key                  signs them; is not for others                     (keys.rs)
+//!   condemned/                   what nothing needs, until its grace is over          (collect.rs)
 //!   tmp/                         what is being written; renamed when it is whole
 //! ```
 //!
-//! A pack is named by the BLAKE3 of its bytes, a manifest by the BLAKE3 of its uncompressed JSON.
-//! The layout needs no server logic: any HTTP server with ranges can publish a store read-only.
+//! A pack is named by the BLAKE3 of its bytes, a manifest by the BLAKE3 of its uncompressed JSON: it
+//! pins every byte of an image, wherever it is packed. The layout needs no server logic: any HTTP
+//! server with ranges can publish a store read-only.
 
 mod add;
+mod catalog;
+mod collect;
+mod diff;
 mod error;
 mod fetch;
 mod image;
+mod keys;
 mod manifest;
+mod map;
+mod object;
 mod pack;
+mod packer;
 mod source;
 mod store;
+mod stream;
 mod walk;
 
 pub use add::AddOptions;
+pub use collect::{CollectOptions, CollectReport};
+pub use diff::{Change, Difference, differences};
 pub use error::StoreError;
 pub use fetch::fetch;
 pub use image::FetchedImage;
-pub use manifest::{Frame, Manifest, Pack, Place};
+pub use keys::{BadKey, PublicKey, SecretKey};
+pub use manifest::{Manifest, ObjectList};
+pub use map::{Map, MapFrame, MapPack, Place, Run};
+pub use object::Object;
 pub use source::{DirSource, HttpSource, Source};
 pub use store::{Store, VerifyReport};
+pub use stream::{Issue, Stream};
 
 /// Told how many bytes of how many are done.
 pub type OnBytes<'a> = &'a (dyn Fn(u64, u64) + Sync);

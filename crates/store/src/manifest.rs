@@ -1,17 +1,19 @@
-//! A manifest: every inode of an image, and where the bytes of its files are.
+//! A manifest: every inode of an image, and the objects that its files consist of.
 //!
 //! Stored as JSON compressed by zstd. Its digest is that of the JSON, so that it does not depend on
-//! a compressor's version.
+//! a compressor's version. It does not say where the objects are: a store may pack them anew, and
+//! every copy of an image has the same digest.
 
 use crate::StoreError;
 use crate::error::check_digest;
+use crate::object::{MAX_OBJECT_BYTES, Object};
 use hostwright_model::ids::Digest;
 use hostwright_model::image::{Entry, EntryKind, ImageOrigin};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Version of the format, raised when an older program would misread it.
-pub const MANIFEST_VERSION: u32 = 1;
+pub const MANIFEST_VERSION: u32 = 2;
 
 /// Everything about one image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,43 +24,18 @@ pub struct Manifest {
     pub origin: ImageOrigin,
     /// Inodes; a directory comes before what is in it.
     pub entries: Vec<Entry>,
-    /// The packs that hold its files.
-    pub packs: Vec<Pack>,
-    /// Where the content of each file is.
-    pub places: BTreeMap<Digest, Place>,
+    /// The chunks of each file that is too large for one object, by the file's digest.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub chunks: BTreeMap<Digest, Vec<Object>>,
 }
 
-/// A pack, or the part of it that the image needs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pack {
-    /// BLAKE3 of all of its bytes.
-    pub digest: Digest,
-    /// The frames that the image needs, in order.
-    pub frames: Vec<Frame>,
-}
-
-/// A zstd frame of a pack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Frame {
-    /// Where it begins in the pack.
-    pub offset: u64,
-    /// Its compressed length in bytes.
-    pub length: u32,
-    /// Its length in bytes when decoded.
-    pub raw_length: u32,
-    /// BLAKE3 of its compressed bytes.
-    pub digest: Digest,
-}
-
-/// Where the content of a file begins. It goes on through the following frames of the pack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
-    /// Index into [`Manifest::packs`].
-    pub pack: u32,
-    /// Index into [`Pack::frames`].
-    pub frame: u32,
-    /// First byte inside the decoded frame.
-    pub offset: u32,
+/// The objects of a manifest, each once, in the order in which its files need them.
+#[derive(Clone, Debug, Default)]
+pub struct ObjectList {
+    /// The objects. Maps name them by their number here.
+    pub objects: Vec<Object>,
+    /// The number of each.
+    pub numbers: HashMap<Digest, u32>,
 }
 
 impl Manifest {
@@ -69,7 +46,7 @@ impl Manifest {
 
     /// Reads canonical bytes after comparing them with `digest`.
     pub fn from_json(json: &[u8], digest: Digest) -> Result<Self, StoreError> {
-        let object = format!("manifests/{digest}.json.zst");
+        let object = path(digest);
         check_digest(&object, json, digest)?;
         let bad = |reason: String| StoreError::corrupt(&object, reason);
         let manifest: Self = serde_json::from_slice(json).map_err(|e| bad(e.to_string()))?;
@@ -79,7 +56,7 @@ impl Manifest {
                 "it has format {version}, this program reads {MANIFEST_VERSION}"
             )));
         }
-        manifest.check_places().map_err(bad)?;
+        manifest.check().map_err(bad)?;
         Ok(manifest)
     }
 
@@ -88,28 +65,53 @@ impl Manifest {
         self.entries.iter().map(Entry::size_bytes).sum()
     }
 
-    /// Compressed bytes of all frames that the image needs.
-    pub fn packed_bytes(&self) -> u64 {
-        let frames = self.packs.iter().flat_map(|pack| &pack.frames);
-        frames.map(|frame| u64::from(frame.length)).sum()
+    /// The objects that a file consists of, in order; none for anything but a file with content.
+    pub fn pieces(&self, entry: &Entry) -> Vec<Object> {
+        match entry.kind {
+            EntryKind::File { size, digest } if size > 0 => match self.chunks.get(&digest) {
+                Some(chunks) => chunks.clone(),
+                None => vec![Object { digest, length: u32::try_from(size).unwrap_or(u32::MAX) }],
+            },
+            _ => Vec::new(),
+        }
     }
 
-    /// A manifest signed off by its digest can still come from a faulty program: every index must
-    /// lead somewhere before anything relies on it.
-    fn check_places(&self) -> Result<(), String> {
+    /// All objects that the image needs.
+    pub fn object_list(&self) -> ObjectList {
+        let mut list = ObjectList::default();
+        for object in self.entries.iter().flat_map(|entry| self.pieces(entry)) {
+            list.numbers.entry(object.digest).or_insert_with(|| {
+                list.objects.push(object);
+                (list.objects.len() - 1) as u32
+            });
+        }
+        list
+    }
+
+    /// A manifest that its digest vouches for can still come from a faulty program: lengths must
+    /// add up before anything relies on them.
+    fn check(&self) -> Result<(), String> {
+        let mut lengths: HashMap<Digest, u32> = HashMap::new();
         for entry in &self.entries {
-            let EntryKind::File { size, digest } = &entry.kind else { continue };
-            if *size == 0 {
-                continue;
+            let pieces = self.pieces(entry);
+            let sum: u64 = pieces.iter().map(|piece| u64::from(piece.length)).sum();
+            if sum != entry.size_bytes() {
+                return Err(format!("{}: its chunks are {sum} bytes long", entry.path));
             }
-            let place = self.places.get(digest).ok_or("a file has no place")?;
-            let pack = self.packs.get(place.pack as usize).ok_or("a place names no pack")?;
-            let frames = pack.frames.get(place.frame as usize..).ok_or("a place names no frame")?;
-            let there: u64 = frames.iter().map(|frame| u64::from(frame.raw_length)).sum();
-            if u64::from(place.offset) + size > there {
-                return Err(format!("{} reaches beyond its pack", entry.path));
+            for piece in pieces {
+                if piece.length == 0 || piece.length as usize > MAX_OBJECT_BYTES {
+                    return Err(format!("{}: it has an object that is too long", entry.path));
+                }
+                if *lengths.entry(piece.digest).or_insert(piece.length) != piece.length {
+                    return Err(format!("{}: an object has two lengths", entry.path));
+                }
             }
         }
         Ok(())
     }
+}
+
+/// Where a manifest is inside a store.
+pub fn path(digest: Digest) -> String {
+    format!("manifests/{digest}.json.zst")
 }

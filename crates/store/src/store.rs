@@ -1,17 +1,22 @@
 //! A store in a local directory: adding, listing and verifying images.
 
-use crate::add::{Known, add_tree};
+use crate::add::{AddOptions, add_tree};
+use crate::catalog::{Catalog, names_in};
 use crate::image::FetchedImage;
-use crate::manifest::Manifest;
+use crate::keys::{PublicKey, SecretKey};
+use crate::manifest::{self, Manifest};
+use crate::map::{self, Map};
+use crate::object::digest_of;
+use crate::packer::Packer;
 use crate::source::{DirSource, Source};
-use crate::{AddOptions, OnBytes, StoreError};
+use crate::stream::{KEPT_IMAGES, Stream};
+use crate::{OnBytes, StoreError, pack};
 use hostwright_model::ids::Digest;
-use hostwright_model::image::{EntryKind, ImageRef, TreeSource as _};
-use std::collections::HashMap;
+use hostwright_model::image::ImageRef;
+use rustix::fs::FlockOperation;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A directory of images.
@@ -35,7 +40,8 @@ impl Store {
     /// Opens the store in `root`, and makes an empty one if there is none.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let store = Self { root: root.into() };
-        for dir in [store.packs_dir(), store.manifests_dir(), store.refs_dir(), store.tmp_dir()] {
+        for dir in ["packs", "manifests", "maps", "refs", "tmp"] {
+            let dir = store.root.join(dir);
             fs::create_dir_all(&dir).map_err(StoreError::io("create", &dir))?;
         }
         Ok(store)
@@ -52,29 +58,97 @@ impl Store {
         on_bytes: OnBytes<'_>,
     ) -> Result<ImageRef, StoreError> {
         check_name(name)?;
-        let manifest = add_tree(self, root, options, on_bytes)?;
-        let json = manifest.to_json();
-        let digest = Digest(*blake3::hash(&json).as_bytes());
-        let path = self.root.join(manifest_path(digest));
-        let packed = zstd::bulk::compress(&json, 9).map_err(StoreError::io("compress", &path))?;
-        self.write(&path, &packed)?;
-        self.write(&self.refs_dir().join(name), format!("{digest}\n").as_bytes())?;
+        let _lock = self.lock(FlockOperation::LockShared)?;
+        let mut catalog = Catalog::read(&self.packs_dir(), &self.condemned_packs()?)?;
+        let mut packer = Packer::new(self, &mut catalog);
+        let manifest = add_tree(&mut packer, root, options, on_bytes)?;
+        packer.finish()?;
+        let digest = self.put_manifest(&manifest, &catalog)?;
+        self.issue(name, digest)?;
         Ok(image_ref(name, digest, &manifest))
+    }
+
+    /// Stores a manifest whose objects are all in `catalog`, and its map before it.
+    pub(crate) fn put_manifest(
+        &self,
+        manifest: &Manifest,
+        catalog: &Catalog,
+    ) -> Result<Digest, StoreError> {
+        let json = manifest.to_json();
+        let digest = digest_of(&json);
+        self.put_map(digest, manifest, catalog)?;
+        self.write_compressed(&manifest::path(digest), &json)?;
+        Ok(digest)
+    }
+
+    /// Writes the map of a stored image anew.
+    pub(crate) fn put_map(
+        &self,
+        digest: Digest,
+        manifest: &Manifest,
+        catalog: &Catalog,
+    ) -> Result<(), StoreError> {
+        let missing = |object: crate::object::Object| StoreError::Missing {
+            object: format!("the object {}", object.digest),
+        };
+        let map = catalog.map(&manifest.object_list()).map_err(missing)?;
+        self.write_compressed(&map::path(digest), &map.to_json())
+    }
+
+    /// Gives a name to an image that is in the store.
+    pub fn tag(&self, image: &str, name: &str) -> Result<ImageRef, StoreError> {
+        check_name(name)?;
+        let _lock = self.lock(FlockOperation::LockShared)?;
+        let digest = self.digest_of(image)?;
+        let manifest = self.manifest(digest)?;
+        self.issue(name, digest)?;
+        Ok(image_ref(name, digest, &manifest))
+    }
+
+    fn issue(&self, name: &str, digest: Digest) -> Result<(), StoreError> {
+        let stream = match self.stream(name) {
+            Err(StoreError::UnknownImage { .. }) => Ok(Stream::new(name)),
+            stream => stream,
+        };
+        let mut stream = stream?;
+        if stream.newest() == Some(digest) {
+            return Ok(());
+        }
+        stream.issue(digest, KEPT_IMAGES);
+        let key = SecretKey::at(&self.root.join("signing-key"))?;
+        self.write(&self.root.join("refs").join(name), &stream.to_bytes(&key))
     }
 
     /// The images by name.
     pub fn list(&self) -> Result<Vec<ImageRef>, StoreError> {
-        let refs = self.refs_dir();
-        let read = |e| StoreError::io("list", &refs)(e);
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&refs).map_err(read)? {
-            names.extend(entry.map_err(read)?.file_name().into_string());
-        }
-        names.sort_unstable();
-        names.iter().map(|name| self.resolve(name)).collect()
+        self.names()?.iter().map(|name| self.resolve(name)).collect()
     }
 
-    /// The image that `name`, or a digest, stands for now.
+    /// The names, sorted.
+    pub fn names(&self) -> Result<Vec<String>, StoreError> {
+        names_in(&self.root.join("refs"))
+    }
+
+    /// Every image that has, or had, the name.
+    pub fn stream(&self, name: &str) -> Result<Stream, StoreError> {
+        check_name(name)?;
+        let path = format!("refs/{name}");
+        let bytes = DirSource::new(&self.root).read(&path)?;
+        let bytes = bytes.ok_or_else(|| StoreError::UnknownImage { name: name.to_owned() })?;
+        let (stream, key) = Stream::from_bytes(&bytes, name)?;
+        match key == self.public_key()? {
+            true => Ok(stream),
+            false => Err(StoreError::corrupt(path, format!("it is signed by {key}, not by us"))),
+        }
+    }
+
+    /// The key that signs the store's names.
+    pub fn public_key(&self) -> Result<PublicKey, StoreError> {
+        Ok(SecretKey::at(&self.root.join("signing-key"))?.public())
+    }
+
+    /// The image that `name` stands for now. `NAME~2` is the one before the one before, and a digest
+    /// pins an image.
     pub fn resolve(&self, name: &str) -> Result<ImageRef, StoreError> {
         let digest = self.digest_of(name)?;
         Ok(image_ref(name, digest, &self.manifest(digest)?))
@@ -85,31 +159,47 @@ impl Store {
         read_manifest(&DirSource::new(&self.root), digest)
     }
 
-    /// The image with its bytes in this store. Every frame is verified when it is read.
+    /// The map of an image.
+    pub fn map(&self, digest: Digest) -> Result<Map, StoreError> {
+        read_map(&DirSource::new(&self.root), digest)
+    }
+
+    /// The image with its bytes in this store. Every file is verified when it is read.
     pub fn image(&self, digest: Digest) -> Result<FetchedImage, StoreError> {
-        Ok(FetchedImage::new(self.manifest(digest)?, &self.root))
+        FetchedImage::new(self.manifest(digest)?, self.map(digest)?, &self.root, digest)
+    }
+
+    /// The image, after a look at the lengths of its packs: whether all of it is there.
+    pub fn complete(&self, name: &str) -> Result<ImageRef, StoreError> {
+        let image = self.resolve(name)?;
+        for part in self.map(image.manifest)?.packs {
+            let object = pack::path(part.digest);
+            let end = part.frames.last().map_or(0, |frame| frame.offset + u64::from(frame.length));
+            match fs::metadata(self.root.join(&object)) {
+                Ok(meta) if meta.len() >= end => {}
+                Ok(meta) => {
+                    let reason = format!("it has {} of at least {end} bytes", meta.len());
+                    return Err(StoreError::Corrupt { object, reason });
+                }
+                Err(_) => return Err(StoreError::Missing { object }),
+            }
+        }
+        Ok(image)
     }
 
     /// Reads every file of an image and compares it with its digest.
     pub fn verify(&self, name: &str, on_bytes: OnBytes<'_>) -> Result<VerifyReport, StoreError> {
         let image = self.image(self.digest_of(name)?)?;
         let (content_bytes, packed_bytes) =
-            (image.manifest().content_bytes(), image.manifest().packed_bytes());
-        let mut files = 0;
-        let mut done = 0;
-        for entry in image.entries().iter().filter(|e| matches!(e.kind, EntryKind::File { .. })) {
-            image.check(entry)?;
-            files += 1;
-            done += entry.size_bytes();
-            on_bytes(done, content_bytes);
-        }
+            (image.manifest().content_bytes(), image.packed_bytes());
+        let files = image.check(on_bytes)?;
         Ok(VerifyReport { files, content_bytes, packed_bytes })
     }
 
     /// Takes a name away. The image's bytes stay until they are collected.
     pub fn remove(&self, name: &str) -> Result<(), StoreError> {
         check_name(name)?;
-        let path = self.refs_dir().join(name);
+        let path = self.root.join("refs").join(name);
         match fs::remove_file(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 Err(StoreError::UnknownImage { name: name.to_owned() })
@@ -118,61 +208,51 @@ impl Store {
         }
     }
 
-    pub(crate) fn packs_dir(&self) -> PathBuf {
-        self.root.join("packs")
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
-    fn tmp_dir(&self) -> PathBuf {
-        self.root.join("tmp")
+    pub(crate) fn packs_dir(&self) -> PathBuf {
+        self.root.join("packs")
     }
 
     /// A name in `tmp/` that nobody else writes to.
     pub(crate) fn tmp_file(&self) -> PathBuf {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        self.tmp_dir().join(format!("{}.{count}", std::process::id()))
+        self.root.join("tmp").join(format!("{}.{count}", std::process::id()))
     }
 
-    fn manifests_dir(&self) -> PathBuf {
-        self.root.join("manifests")
-    }
-
-    fn refs_dir(&self) -> PathBuf {
-        self.root.join("refs")
+    /// Keeps the collection of what nobody needs away from who adds, and the other way round. The
+    /// lock ends with the file.
+    pub(crate) fn lock(&self, kind: FlockOperation) -> Result<File, StoreError> {
+        let path = self.root.join("lock");
+        let file = File::options().create(true).append(true).open(&path);
+        let file = file.map_err(StoreError::io("open", &path))?;
+        rustix::fs::flock(&file, kind)
+            .map_err(io::Error::from)
+            .map_err(StoreError::io("lock", &path))?;
+        Ok(file)
     }
 
     fn digest_of(&self, name: &str) -> Result<Digest, StoreError> {
         if let Ok(digest) = name.parse() {
             return Ok(digest);
         }
-        check_name(name)?;
+        let (stem, back) = match name.split_once('~') {
+            Some((stem, back)) => (stem, back.parse().ok()),
+            None => (name, Some(0)),
+        };
         let unknown = || StoreError::UnknownImage { name: name.to_owned() };
-        let path = format!("refs/{name}");
-        let text = DirSource::new(&self.root).read(&path)?.ok_or_else(unknown)?;
-        let digest = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
-        digest.ok_or_else(|| StoreError::corrupt(path, "it does not hold a digest"))
+        let stream = self.stream(stem)?;
+        let back: usize = back.ok_or_else(unknown)?;
+        stream.images.get(back).map(|issue| issue.manifest).ok_or_else(unknown)
     }
 
-    /// Where the content of every file of every image lies. A manifest that cannot be read is left
-    /// out: its files are packed again.
-    pub(crate) fn known_places(&self) -> Result<HashMap<Digest, Known>, StoreError> {
-        let dir = self.manifests_dir();
-        let read = |e| StoreError::io("list", &dir)(e);
-        let mut known = HashMap::new();
-        for entry in fs::read_dir(&dir).map_err(read)? {
-            let name = entry.map_err(read)?.file_name();
-            let digest = name.to_str().and_then(|n| n.strip_suffix(".json.zst")?.parse().ok());
-            let Some(Ok(manifest)) = digest.map(|digest| self.manifest(digest)) else { continue };
-            let packs: Vec<_> = manifest.packs.into_iter().map(Arc::new).collect();
-            known.extend(manifest.places.into_iter().filter_map(|(digest, place)| {
-                let pack = packs[place.pack as usize].clone();
-                let frame = place.frame as usize;
-                // A pack that was lost must not be relied on again.
-                let there = self.packs_dir().join(format!("{}.pack", pack.digest)).exists();
-                there.then_some((digest, Known { pack, frame, offset: place.offset }))
-            }));
-        }
-        Ok(known)
+    fn write_compressed(&self, path: &str, json: &[u8]) -> Result<(), StoreError> {
+        let path = self.root.join(path);
+        let packed = zstd::bulk::compress(json, 9).map_err(StoreError::io("compress", &path))?;
+        self.write(&path, &packed)
     }
 
     /// Writes a file beside its place, syncs it and moves it there.
@@ -196,18 +276,21 @@ fn image_ref(name: &str, manifest: Digest, content: &Manifest) -> ImageRef {
     }
 }
 
-fn manifest_path(digest: Digest) -> String {
-    format!("manifests/{digest}.json.zst")
-}
-
 /// Reads a manifest and compares it with its digest.
 pub(crate) fn read_manifest(source: &dyn Source, digest: Digest) -> Result<Manifest, StoreError> {
-    let object = manifest_path(digest);
-    let packed =
-        source.read(&object)?.ok_or_else(|| StoreError::Missing { object: object.clone() })?;
-    let json = zstd::stream::decode_all(&packed[..])
-        .map_err(|e| StoreError::corrupt(&object, format!("zstd says: {e}")))?;
-    Manifest::from_json(&json, digest)
+    Manifest::from_json(&read_compressed(source, &manifest::path(digest))?, digest)
+}
+
+/// Reads the map of the image with this manifest.
+pub(crate) fn read_map(source: &dyn Source, manifest: Digest) -> Result<Map, StoreError> {
+    Map::from_json(&read_compressed(source, &map::path(manifest))?, manifest)
+}
+
+fn read_compressed(source: &dyn Source, path: &str) -> Result<Vec<u8>, StoreError> {
+    let missing = || StoreError::Missing { object: path.to_owned() };
+    let packed = source.read(path)?.ok_or_else(missing)?;
+    zstd::stream::decode_all(&packed[..])
+        .map_err(|e| StoreError::corrupt(path, format!("zstd says: {e}")))
 }
 
 fn check_name(name: &str) -> Result<(), StoreError> {

@@ -1,13 +1,17 @@
 //! A store gives back what was put in, and nothing else.
 
 use hostwright_model::image::{Entry, EntryKind, TreeSource};
-use hostwright_store::{AddOptions, DirSource, FetchedImage, HttpSource, Store, StoreError, fetch};
+use hostwright_store::{
+    AddOptions, Change, CollectOptions, CollectReport, DirSource, FetchedImage, HttpSource, Store,
+    StoreError, differences, fetch,
+};
 use proptest::prelude::*;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tempfile::TempDir;
 
 const QUIET: &(dyn Fn(u64, u64) + Sync) = &|_, _| {};
@@ -92,6 +96,130 @@ fn every_kind_of_entry_comes_back() {
     assert_eq!(large.xattrs["user.note"], b"kept\0bytes");
     let report = f.store.verify("demo", QUIET).expect("verify");
     assert_eq!((report.files, report.content_bytes), (4, 3_500_018));
+}
+
+#[test]
+fn a_name_has_a_history_and_can_go_back() {
+    let f = fixture();
+    let mut images = Vec::new();
+    for content in ["one", "two", "three"] {
+        fs::write(f.tree.join("motd"), content).expect("write");
+        images.push(f.store.add_tree(&f.tree, "web", &options(), QUIET).expect("add").manifest);
+    }
+    let resolved = |name: &str| f.store.resolve(name).map(|image| image.manifest);
+    assert_eq!(resolved("web").expect("newest"), images[2]);
+    assert_eq!(resolved("web~2").expect("oldest"), images[0]);
+    assert_eq!(resolved(&images[1].to_string()).expect("pinned"), images[1]);
+    for unknown in ["web~3", "web~x", "mail"] {
+        let error = resolved(unknown).expect_err(unknown);
+        assert!(matches!(error, StoreError::UnknownImage { .. }), "{unknown}: {error}");
+    }
+    f.store.tag("web~1", "web").expect("tag");
+    assert_eq!(resolved("web").expect("went back"), images[1]);
+    f.store.tag("web", "mail").expect("tag");
+    assert_eq!(f.store.names().expect("names"), ["mail", "web"]);
+}
+
+#[test]
+fn a_stream_that_somebody_else_signed_is_refused() {
+    let (ours, theirs) = (fixture(), fixture());
+    for f in [&ours, &theirs] {
+        fs::write(f.tree.join("motd"), "x").expect("write");
+        f.store.add_tree(&f.tree, "web", &options(), QUIET).expect("add");
+    }
+    fs::copy(theirs.store_dir.join("refs/web"), ours.store_dir.join("refs/web")).expect("copy");
+    let error = ours.store.resolve("web").expect_err("theirs");
+    assert!(error.to_string().contains("signed by"), "{error}");
+    let mode = fs::metadata(ours.store_dir.join("signing-key")).expect("key").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn what_differs_between_two_images_is_told_by_kind() {
+    let f = fixture();
+    fill(&f.tree);
+    let old = f.store.add_tree(&f.tree, "web", &options(), QUIET).expect("add").manifest;
+    fs::write(f.tree.join("etc/new"), "new").expect("write");
+    fs::write(f.tree.join("etc/same"), "changed!\n").expect("write");
+    fs::remove_file(f.tree.join("etc/empty")).expect("rm");
+    fs::remove_file(f.tree.join("etc/mtab")).expect("rm");
+    fs::write(f.tree.join("etc/mtab"), "").expect("write");
+    let private = fs::Permissions::from_mode(0o600);
+    fs::set_permissions(f.tree.join("etc/deep/large"), private).expect("chmod");
+    let new = f.store.add_tree(&f.tree, "web", &options(), QUIET).expect("add").manifest;
+    let manifest = |digest| f.store.manifest(digest).expect("manifest");
+    let found = differences(&manifest(old), &manifest(new));
+    let found: Vec<_> = found.iter().map(|d| (d.path.as_str(), d.change)).collect();
+    let expected = [
+        ("etc/deep/large", Change::Metadata),
+        ("etc/empty", Change::Removed),
+        ("etc/mtab", Change::Kind),
+        ("etc/new", Change::Added),
+        ("etc/same", Change::Content),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(differences(&manifest(new), &manifest(new)), []);
+}
+
+fn files_in(dir: &Path) -> usize {
+    fs::read_dir(dir).map_or(0, Iterator::count)
+}
+
+#[test]
+fn nothing_that_a_name_leads_to_is_ever_collected() {
+    let f = fixture();
+    let now = CollectOptions { grace: Duration::ZERO, dry_run: false };
+    // Two images that share most of a pack, and one that shares a small file with the first.
+    fs::write(f.tree.join("a"), noise(900_000, 1)).expect("write");
+    fs::write(f.tree.join("b"), noise(2_000_000, 2)).expect("write");
+    fs::write(f.tree.join("c"), noise(5_000, 3)).expect("write");
+    f.store.add_tree(&f.tree, "first", &options(), QUIET).expect("add");
+    fs::remove_file(f.tree.join("a")).expect("rm");
+    fs::remove_file(f.tree.join("b")).expect("rm");
+    fs::write(f.tree.join("d"), noise(700_000, 4)).expect("write");
+    let second = f.store.add_tree(&f.tree, "second", &options(), QUIET).expect("add");
+    assert_eq!(
+        f.store.collect(now).expect("collect"),
+        CollectReport { images: 2, ..Default::default() }
+    );
+
+    f.store.remove("first").expect("remove");
+    let planned = f.store.collect(CollectOptions { dry_run: true, ..now }).expect("dry run");
+    assert_eq!((planned.images, planned.repacked_packs, planned.deleted_files), (1, 1, 0));
+    assert_eq!(files_in(&f.store_dir.join("packs")), 2, "a dry run changed something");
+    // The first pack holds 5 kB that the second image needs: they move, and the pack is condemned.
+    let report = f.store.collect(now).expect("collect");
+    assert_eq!((report.repacked_packs, report.condemned_packs), (1, 1));
+    f.store.verify("second", QUIET).expect("whole while the old pack is still there");
+    let later = CollectOptions { grace: Duration::from_secs(3600), dry_run: false };
+    assert_eq!(f.store.collect(later).expect("collect").deleted_files, 0, "within the grace time");
+    let report = f.store.collect(now).expect("collect");
+    assert_eq!(report.deleted_files, 3, "the pack, manifest and map of the first");
+    assert!(report.deleted_bytes > 2_800_000, "{report:?}");
+    f.store.verify("second", QUIET).expect("whole without the old pack");
+    assert_eq!(f.store.resolve("second").expect("is there").manifest, second.manifest);
+    assert_eq!(files_in(&f.store_dir.join("condemned")), 0);
+
+    f.store.remove("second").expect("remove");
+    f.store.collect(now).expect("collect");
+    f.store.collect(now).expect("collect");
+    assert_eq!(files_in(&f.store_dir.join("packs")), 0);
+}
+
+#[test]
+fn an_image_that_gets_a_name_again_is_acquitted() {
+    let f = fixture();
+    fs::write(f.tree.join("a"), noise(900_000, 1)).expect("write");
+    let image = f.store.add_tree(&f.tree, "web", &options(), QUIET).expect("add").manifest;
+    let now = CollectOptions { grace: Duration::ZERO, dry_run: false };
+    f.store.remove("web").expect("remove");
+    assert_eq!(f.store.collect(now).expect("collect").condemned_packs, 1);
+    // What is about to be deleted is no ground to build on: the same content is stored again.
+    let again = f.store.add_tree(&f.tree, "other", &options(), QUIET).expect("add").manifest;
+    assert_eq!(again, image);
+    f.store.collect(now).expect("collect");
+    f.store.verify("other", QUIET).expect("whole");
+    assert_eq!(files_in(&f.store_dir.join("packs")), 1);
 }
 
 #[test]
@@ -194,12 +322,14 @@ fn an_image_arrives_over_http_in_spite_of_broken_connections() {
 #[test]
 fn damage_is_found_and_named_before_anything_is_used() {
     type Damage = (&'static str, fn(&Path));
-    let damages: [Damage; 5] = [
+    let damages: [Damage; 7] = [
         ("packs", |file| flip(file, 1000)),
         ("packs", |file| {
             fs::write(file, fs::read(file).expect("read").split_off(4096)).expect("write")
         }),
         ("packs", |file| fs::remove_file(file).expect("rm")),
+        ("maps", |file| flip(file, 40)),
+        ("maps", |file| fs::remove_file(file).expect("rm")),
         ("manifests", |file| flip(file, 40)),
         ("manifests", |file| fs::remove_file(file).expect("rm")),
     ];

@@ -1,21 +1,29 @@
 //! `hostwright image`: what is in a store.
 
-use crate::faults::Failure;
+use crate::faults::{Failure, usage};
 use crate::render::{json, table};
 use clap::Subcommand;
 use hostwright_model::image::{EntryKind, ImageRef};
 use hostwright_model::size::ByteSize;
-use hostwright_store::{AddOptions, Store};
+use hostwright_store::{
+    AddOptions, Change, CollectOptions, CollectReport, Difference, Store, differences,
+};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-/// Content-addressed images: add, list, show, verify, remove.
+/// Content-addressed images: add, list, show, verify, diff, tag, remove, gc.
 #[derive(Subcommand)]
 #[command(after_help = "\
 Examples:
   hostwright image list --store /srv/images
-  hostwright image verify web --store /srv/images")]
+  hostwright image verify web --store /srv/images
+  hostwright image diff web~1 web --store /srv/images    what the newest image changed
+  hostwright image tag web~1 web --store /srv/images     back to the image before
+  hostwright image gc --store /srv/images --dry-run
+
+An image is named by NAME, by NAME~1 for the one that had the name before, or by its digest.")]
 pub enum Verb {
     /// Make an image of a directory.
     Add {
@@ -43,6 +51,35 @@ pub enum Verb {
     Verify {
         /// Name or digest.
         image: String,
+        #[command(flatten)]
+        store: StoreArg,
+    },
+    /// Paths that two images do not have in the same way.
+    Diff {
+        /// Name or digest.
+        old: String,
+        /// Name or digest.
+        new: String,
+        #[command(flatten)]
+        store: StoreArg,
+    },
+    /// Give a name to an image that is there: a second name, or back to an older image.
+    Tag {
+        /// Name or digest of the image.
+        image: String,
+        /// The name it gets.
+        name: String,
+        #[command(flatten)]
+        store: StoreArg,
+    },
+    /// Delete what no name has led to for a while, and repack what is mostly such.
+    Gc {
+        /// Hours that a machine may take to fetch an image that has lost its name.
+        #[arg(long, default_value_t = 24.0)]
+        grace_hours: f64,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
         #[command(flatten)]
         store: StoreArg,
     },
@@ -92,6 +129,17 @@ pub fn run(verb: Verb, as_json: bool) -> Result<ExitCode, Failure> {
         Verb::List { store } => list(&store.open()?.list()?, as_json),
         Verb::Show { image, store } => show(&store.open()?, &image, as_json)?,
         Verb::Verify { image, store } => verify(&store.open()?, &image, as_json)?,
+        Verb::Diff { old, new, store } => diff(&store.open()?, &old, &new, as_json)?,
+        Verb::Tag { image, name, store } => {
+            print_image(&store.open()?.tag(&image, &name)?, as_json)
+        }
+        Verb::Gc { grace_hours, dry_run, store } => {
+            let grace = Duration::try_from_secs_f64(grace_hours * 3600.0);
+            let cure = "give a number of hours that is not negative";
+            let grace = grace.map_err(|e| usage(format!("--grace-hours: {e}"), cure))?;
+            let options = CollectOptions { grace, dry_run };
+            print_collected(&store.open()?.collect(options)?, dry_run, as_json);
+        }
         Verb::Remove { image, store } => store.open()?.remove(&image)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -131,10 +179,12 @@ fn show(store: &Store, name: &str, as_json: bool) -> Result<(), Failure> {
     };
     let files = count(|kind| matches!(kind, EntryKind::File { .. }));
     let directories = count(|kind| matches!(kind, EntryKind::Directory));
-    let packed = manifest.packed_bytes();
+    let packed = store.map(image.manifest)?.packed_bytes();
+    let history = store.stream(name).map(|stream| stream.images).unwrap_or_default();
     if as_json {
         json::print(&serde_json::json!({
             "image": image, "files": files, "directories": directories, "packed_bytes": packed,
+            "history": history,
         }));
         return Ok(());
     }
@@ -147,7 +197,59 @@ fn show(store: &Store, name: &str, as_json: bool) -> Result<(), Failure> {
     for (label, value) in &image.origin.labels {
         println!("{label:12} {value}");
     }
+    for (back, issue) in history.iter().enumerate().skip(1) {
+        println!("{:12} {}", format!("{name}~{back}"), issue.manifest);
+    }
     Ok(())
+}
+
+fn diff(store: &Store, old: &str, new: &str, as_json: bool) -> Result<(), Failure> {
+    let manifest = |name: &str| store.manifest(store.resolve(name)?.manifest);
+    let differences = differences(&manifest(old)?, &manifest(new)?);
+    if as_json {
+        json::print(&differences);
+        return Ok(());
+    }
+    for difference in &differences {
+        println!("{} {}", sign(difference.change), shown(difference));
+    }
+    println!("{} paths differ", differences.len());
+    Ok(())
+}
+
+/// What stands before a path that differs, after `git status`: `T` is another kind.
+fn sign(change: Change) -> char {
+    match change {
+        Change::Added => 'A',
+        Change::Removed => 'D',
+        Change::Kind => 'T',
+        Change::Content => 'M',
+        Change::Metadata => 'm',
+        Change::Time => 't',
+    }
+}
+
+fn shown(difference: &Difference) -> String {
+    let (old, new) = (difference.old_bytes, difference.new_bytes);
+    match old == new {
+        true => difference.path.clone(),
+        false => {
+            let (old, new) = (ByteSize(old).rounded(), ByteSize(new).rounded());
+            format!("{} ({old} -> {new})", difference.path)
+        }
+    }
+}
+
+fn print_collected(report: &CollectReport, dry_run: bool, as_json: bool) {
+    if as_json {
+        return json::print(report);
+    }
+    let bytes = ByteSize(report.deleted_bytes).rounded();
+    let would = if dry_run { "would be " } else { "" };
+    println!("{} images have names", report.images);
+    println!("{} packs {would}packed again without what nothing needs", report.repacked_packs);
+    println!("{} packs {would}marked for deletion after the grace time", report.condemned_packs);
+    println!("{} files {would}deleted, {bytes}", report.deleted_files);
 }
 
 fn verify(store: &Store, name: &str, as_json: bool) -> Result<(), Failure> {

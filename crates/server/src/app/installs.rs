@@ -8,7 +8,7 @@ use crate::state::{NewRun, RunOrders};
 use axum::http::StatusCode;
 use hostwright_model::api::{MachineSpec, Run, RunState};
 use hostwright_model::diagnostic::{Diagnostic, Severity};
-use hostwright_model::ids::{Digest, MachineName};
+use hostwright_model::ids::MachineName;
 use hostwright_model::image::ImageRef;
 use hostwright_model::installer::{INSTALLER_FILE, InstallerManifest};
 use hostwright_store::{Store, StoreError};
@@ -141,25 +141,7 @@ fn find_image(store_dir: &Path, name: &str) -> Result<ImageRef, Problem> {
         let cure = "'hostwright image verify' looks at all of it; build or add it again";
         Problem::new(status, "image-unusable", message, cure)
     };
-    let store = Store::open(store_dir).map_err(refused)?;
-    let image = store.resolve(name).map_err(refused)?;
-    for pack in store.manifest(image.manifest).map_err(refused)?.packs {
-        let end = pack.frames.last().map_or(0, |frame| frame.offset + u64::from(frame.length));
-        check_pack(store_dir, pack.digest, end).map_err(refused)?;
-    }
-    Ok(image)
-}
-
-fn check_pack(store_dir: &Path, digest: Digest, end: u64) -> Result<(), StoreError> {
-    let object = format!("packs/{digest}.pack");
-    match fs::metadata(store_dir.join(&object)) {
-        Ok(meta) if meta.len() >= end => Ok(()),
-        Ok(meta) => {
-            let reason = format!("it has {} bytes and should have {end}", meta.len());
-            Err(StoreError::Corrupt { object, reason })
-        }
-        Err(_) => Err(StoreError::Missing { object }),
-    }
+    Store::open(store_dir).and_then(|store| store.complete(name)).map_err(refused)
 }
 
 fn read_installer(dir: &Path) -> Result<InstallerManifest, String> {
