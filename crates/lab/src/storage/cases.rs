@@ -527,7 +527,7 @@ raw-disk /srv 0 ext4 rw
     },
     Case {
         name: "put-back",
-        shows: "a disk that takes no writes: the tables written before are put back at once",
+        shows: "a disk that takes no writes: what was changed before is put back at once",
         disks: &[virtio(300), virtio(300)],
         first: TO_BE_KEPT,
         second: Some(TO_BE_UNDONE),

@@ -28,17 +28,17 @@ pub(super) fn problems(case: &Case, answers: &Path) -> Result<Vec<String>> {
     Ok(problems)
 }
 
-/// A reinstallation must have failed with a table written, and left everything as it was.
+/// A reinstallation must have failed once it changed disks, and left everything as it was.
 fn undone(answers: &Path, first: &Life) -> Result<Vec<String>> {
     let (failed, again) = (answers.join("reinstall"), answers.join("assemble-again"));
     let events = read_text(&failed.join("events.jsonl"))?;
-    let has_written = |line: &str| {
+    let changes_disks = |line: &str| {
         let event: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
         let step = event["step"].as_str().unwrap_or_default();
-        step.starts_with("partition/") && event["outcome"] == "changed"
+        step.starts_with("partition/") || step.starts_with("take-down/")
     };
     ensure!(read_text(&failed.join("status"))?.trim() != "0", "the reinstallation did not fail");
-    ensure!(events.lines().any(has_written), "it failed too early: {}", fault(&failed));
+    ensure!(events.lines().any(changes_disks), "it failed too early: {}", fault(&failed));
     let undo = read_text(&failed.join("undo"))?;
     ensure!(read_text(&failed.join("undo-status"))?.trim() == "0", "undo failed: {undo}");
     let found = Found::read(&again, &answers.join("install"))?;
