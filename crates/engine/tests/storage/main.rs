@@ -2,6 +2,7 @@
 //! operation, layouts and faults at random, what is kept and what is put back.
 
 #![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute, not by their crate")]
+#![allow(clippy::disallowed_methods, reason = "variables say how much of the random runs is tried")]
 
 mod crash;
 mod layouts;
