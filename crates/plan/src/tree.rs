@@ -130,7 +130,7 @@ mod tests {
         assert!(with("site").has_class_directory());
         assert!(!with("elsewhere").has_class_directory());
         assert!(!with("../site").has_class_directory());
-        assert!(!tree(&[script.clone()]).has_class_directory());
+        assert!(!tree(std::slice::from_ref(&script)).has_class_directory());
         assert!(tree(&[("class/10-a", script.1.clone())]).has_class_directory());
     }
 

@@ -4,32 +4,35 @@ use super::space::{Bench, has};
 use serde_json::Value;
 use std::fs;
 
+/// A layout with a mistake in its second line.
+const MISTAKE: &str = "disk_config disk1\nprimry / 2G- ext4 rw\n";
+
 #[test]
 fn a_sound_space_passes_and_a_mistake_is_placed() {
     let bench = Bench::new();
     let sound = bench.run("check --strict space");
     assert_eq!((sound.status, sound.out.as_str()), (0, ""), "{}", sound.err);
-    bench.write("class/WEB.var", "TIMEZONE = UTC\n");
+    bench.write("disk_config/WEB", MISTAKE);
     let broken = bench.run("check space");
     assert_eq!(broken.status, 3);
-    has(&broken.err, &["class/WEB.var:1:1", "TIMEZONE = UTC", "help:"]);
+    has(&broken.err, &["disk_config/WEB:2:1", "primry / 2G- ext4 rw", "help:"]);
 }
 
 #[test]
 fn json_lines_and_sarif_carry_the_place() {
     let bench = Bench::new();
-    bench.write("class/WEB.var", "TIMEZONE = UTC\n");
+    bench.write("disk_config/WEB", MISTAKE);
     let lines = bench.run("check --json space").out;
     let codes: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let error = codes.iter().find(|finding| finding["severity"] == "error").unwrap();
-    assert_eq!(error["at"]["file"], "class/WEB.var");
-    assert_eq!(error["at"]["line"], 1);
+    assert_eq!(error["at"]["file"], "disk_config/WEB");
+    assert_eq!(error["at"]["line"], 2);
     let log: Value = serde_json::from_str(&bench.run("check --format sarif space").out).unwrap();
     let results = log["runs"][0]["results"].as_array().unwrap();
     let result = results.iter().find(|result| result["level"] == "error").unwrap();
     let place = &result["locations"][0]["physicalLocation"];
-    assert_eq!(place["artifactLocation"]["uri"], "space/class/WEB.var");
-    assert_eq!(place["region"]["startLine"], 1);
+    assert_eq!(place["artifactLocation"]["uri"], "space/disk_config/WEB");
+    assert_eq!(place["region"]["startLine"], 2);
     let rule = result["ruleIndex"].as_u64().unwrap() as usize;
     assert_eq!(log["runs"][0]["tool"]["driver"]["rules"][rule]["id"], result["ruleId"]);
 }
@@ -39,10 +42,10 @@ fn only_changed_files_are_told_of() {
     let bench = Bench::new();
     assert_eq!(bench.run("check --changed --strict space").status, 0);
     bench.write("package_config/BASE", "PACKAGES instal\nless\n");
-    bench.write("class/NEW.var", "TIMEZONE = UTC\n");
+    bench.write("disk_config/WEB", MISTAKE);
     let both = bench.run("check --changed space");
     assert_eq!(both.status, 3);
-    has(&both.err, &["package_config/BASE:1", "class/NEW.var:1"]);
+    has(&both.err, &["package_config/BASE:1", "disk_config/WEB:2"]);
     let unknown = bench.run("check --changed=no-such-commit space");
     assert_eq!(unknown.status, 3);
     has(&unknown.err, &["no-such-commit", "name a commit"]);

@@ -8,7 +8,7 @@ use hostwright_model::existing::{
     ExistingStorage, ExistingTable,
 };
 use hostwright_model::facts::Firmware;
-use hostwright_model::storage::{PartitionKind, StorageLayout, TableKind};
+use hostwright_model::storage::{DiskLayout, Partition, PartitionKind, StorageLayout, TableKind};
 use hostwright_plan::storage::{StorageDisk, StorageFacts, examine};
 
 /// Disks that a machine may have.
@@ -160,30 +160,30 @@ fn leftovers(layout: &StorageLayout, seed: &mut Seed) -> ExistingStorage {
         });
     }
     let tables = layout.disks.iter().filter(|disk| !disk.partitions.is_empty());
-    existing.tables = tables
-        .map(|disk| ExistingTable {
-            device: disk.device.clone(),
-            kind: if disk.table == TableKind::Msdos { "dos" } else { "gpt" }.to_owned(),
-            id: None,
-            partitions: disk
-                .partitions
-                .iter()
-                .map(|partition| ExistingPartition {
-                    number: partition.number,
-                    device: partition.device.clone(),
-                    kind: partition.kind,
-                    start_bytes: partition.start_bytes,
-                    size_bytes: partition.size_bytes(),
-                    type_code: String::new(),
-                    name: partition.name.clone(),
-                    uuid: None,
-                    attributes: None,
-                    bootable: partition.bootable,
-                })
-                .collect(),
-        })
-        .collect();
+    existing.tables = tables.map(table_of).collect();
     existing
+}
+
+/// The partition table of a disk that was laid out.
+fn table_of(disk: &DiskLayout) -> ExistingTable {
+    let partition = |partition: &Partition| ExistingPartition {
+        number: partition.number,
+        device: partition.device.clone(),
+        kind: partition.kind,
+        start_bytes: partition.start_bytes,
+        size_bytes: partition.size_bytes(),
+        type_code: String::new(),
+        name: partition.name.clone(),
+        uuid: None,
+        attributes: None,
+        bootable: partition.bootable,
+    };
+    ExistingTable {
+        device: disk.device.clone(),
+        kind: if disk.table == TableKind::Msdos { "dos" } else { "gpt" }.to_owned(),
+        id: None,
+        partitions: disk.partitions.iter().map(partition).collect(),
+    }
 }
 
 /// The second life: something is kept, something else has another size.

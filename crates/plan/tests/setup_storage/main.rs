@@ -43,7 +43,6 @@ fn memory_bytes() -> u64 {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "xtask reads the row from there")]
 fn root_random_layouts_are_those_of_setup_storage() {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let first = number(SEED).unwrap_or(1);
