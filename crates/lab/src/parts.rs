@@ -86,8 +86,15 @@ impl Parts {
     /// Builds the image of the machine unless `reuse` and there is one.
     pub fn image(&self, space: &Path, firmware: Firmware, reuse: bool) -> Result<&'static str> {
         let name = Self::image_name(firmware);
-        if reuse && self.store().join("refs").join(name).exists() {
-            return Ok(name);
+        if self.store().join("refs").join(name).exists() {
+            let store = self.store();
+            let line = format!("image show {name} --store {}", store.display());
+            match self.verb("image", &line) {
+                Ok(()) if reuse => return Ok(name),
+                Ok(()) => {}
+                // An older program made it, in a format of its own.
+                Err(_) => fs::remove_dir_all(store)?,
+            }
         }
         let kind = match firmware {
             Firmware::Bios => "bios",
