@@ -4,6 +4,7 @@
 //! libFuzzer (`fuzz/driver`); `fuzz/tests` replays `fuzz/seeds`, examples and inputs that once broke
 //! something, with all other tests. Read [`TARGETS`] first.
 
+mod disk;
 mod records;
 mod space;
 mod tools;
@@ -29,10 +30,12 @@ const fn target(name: &'static str, run: fn(&[u8])) -> Target {
 pub const TARGETS: &[Target] = &[
     target("agent_cmdline", wire::agent_cmdline),
     target("ainsl_pattern", tools::ainsl_pattern),
+    target("class_dependencies", space::class_dependencies),
     target("class_deps", tools::class_deps),
     target("class_files", space::class_files),
     target("condition", space::condition),
     target("dhcp", wire::dhcp),
+    target("disk_bytes", disk::disk_bytes),
     target("disk_config", space::disk_config),
     target("disk_sizes", space::disk_sizes),
     target("fcopy_call", tools::fcopy_call),
@@ -41,10 +44,12 @@ pub const TARGETS: &[Target] = &[
     target("fstab", tools::fstab),
     target("ifclass", tools::ifclass),
     target("journal", records::journal),
+    target("machine_file", space::machine_file),
     target("manifest", records::manifest),
     target("nouns_json", records::nouns_json),
     target("package_config", space::package_config),
     target("package_words", space::package_words),
+    target("serve_config", records::serve_config),
     target("space", space::whole),
     target("tftp", wire::tftp),
     target("var_file", space::var_file),

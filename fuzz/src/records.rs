@@ -1,12 +1,13 @@
-//! Targets: what Hostwright itself wrote, and a broken disk may have changed.
+//! Targets: what Hostwright itself wrote and a broken disk may have changed, and its settings.
 
-use crate::machine;
+use crate::{machine, text};
 use hostwright_engine::fuzzing;
 use hostwright_host::sim::{RootKind, SimHost};
 use hostwright_model::event::Event;
 use hostwright_model::facts::Facts;
 use hostwright_model::ids::Digest;
 use hostwright_model::plan::Plan;
+use hostwright_server::Config;
 use hostwright_store::{Manifest, Map};
 
 /// A run's journal.
@@ -16,8 +17,8 @@ pub(crate) fn journal(bytes: &[u8]) {
     fuzzing::is_journal(&mut host, "/journal");
 }
 
-/// A manifest whose digest is right, and a map behind a byte of 0. What is read is written with the same
-/// meaning, and no map leads anywhere outside of its frames.
+/// A manifest whose digest is right, and a map behind a byte of 0. What is read is written with the
+/// same meaning, and no map leads anywhere outside of its frames.
 pub(crate) fn manifest(bytes: &[u8]) {
     let digest = |bytes: &[u8]| Digest(*blake3::hash(bytes).as_bytes());
     let mut parts = bytes.split(|byte| *byte == 0);
@@ -37,4 +38,9 @@ pub(crate) fn nouns_json(bytes: &[u8]) {
     let _ = serde_json::from_slice::<Facts>(bytes);
     let _ = serde_json::from_slice::<Plan>(bytes);
     let _ = serde_json::from_slice::<Event>(bytes);
+}
+
+/// The boot server's configuration.
+pub(crate) fn serve_config(bytes: &[u8]) {
+    let _ = Config::parse(&text(bytes), "serve.toml");
 }

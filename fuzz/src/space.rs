@@ -60,6 +60,26 @@ pub(crate) fn class_files(bytes: &[u8]) {
     check(&tree);
 }
 
+/// Which class needs, excludes or follows which.
+pub(crate) fn class_dependencies(bytes: &[u8]) {
+    one_file("class/dependencies.toml", bytes);
+}
+
+/// What is said of one machine: which disks it is to use.
+pub(crate) fn machine_file(bytes: &[u8]) {
+    one_file("machines/x.toml", bytes);
+}
+
+/// A space with two class files and this one.
+fn one_file(path: &str, bytes: &[u8]) {
+    let mut tree = ConfigTree::default();
+    for name in ["package_config/A", "package_config/B"] {
+        tree.files.insert(name.to_owned(), TreeFile::file("PACKAGES install\nx\n", false));
+    }
+    tree.files.insert(path.to_owned(), TreeFile::file(text(bytes), false));
+    check(&tree);
+}
+
 /// A whole space: paths and contents in turn, between bytes of 0; a path that ends in `*` is
 /// executable.
 pub(crate) fn whole(bytes: &[u8]) {

@@ -26,7 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("lab", &["model", "host", "store", "client"]),
-    ("fuzz", &["model", "plan", "host", "engine", "netboot", "store", "agent"]),
+    ("fuzz", &["model", "plan", "host", "engine", "netboot", "store", "agent", "server"]),
     ("xtask", &[]),
 ];
 
