@@ -3,10 +3,9 @@
 //! The comparison itself is a test of the engine (`crates/engine/tests/tools/random`), which runs a
 //! few fixed samples with all other tests; this asks it for many more and shows one table.
 
-use anyhow::{Context as _, Result, bail};
-use std::io::{BufRead as _, BufReader};
+use super::TestedPeer;
+use anyhow::{Result, bail};
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 /// How much is compared.
 #[derive(clap::Args)]
@@ -22,30 +21,17 @@ pub struct Options {
     only: String,
 }
 
-/// Lines of the tests that are rows of the table.
-const ROW: &str = "fai-tools: ";
+const PEER: TestedPeer<'_> =
+    TestedPeer { package: "hostwright-engine", test: "tools", row: "fai-tools: " };
 
 /// Runs the comparison and prints its table; fails if anything differs that is not meant to.
 pub fn run(root: &Path, options: &Options) -> Result<()> {
     let filter = format!("root_random_{}", options.only);
-    let mut child = Command::new("cargo")
-        .args(["test", "--quiet", "--locked", "--package", "hostwright-engine", "--test", "tools"])
-        .args(["--", "--nocapture", &filter])
-        .env("HOSTWRIGHT_PEER_CASES", options.cases.to_string())
-        .env("HOSTWRIGHT_PEER_SEED", options.seed.to_string())
-        .current_dir(root)
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot run cargo")?;
-    let output = child.stdout.take().context("cargo has no output")?;
-    let lines = BufReader::new(output).lines().collect::<std::io::Result<Vec<_>>>()?;
-    let status = child.wait()?;
+    let (mut rows, status) = PEER.compare(root, &filter, options.cases, options.seed)?;
     println!(
         "{:<16} {:>6} {:>6} {:>6} {:>6}  on purpose, by reason (docs/reference/fai-tools.md)",
         "tool", "cases", "equal", "meant", "differ"
     );
-    let mut rows: Vec<&str> =
-        lines.iter().filter_map(|line| line.split_once(ROW)).map(|(_, row)| row).collect();
     rows.sort_unstable();
     rows.iter().for_each(|row| println!("{row}"));
     if rows.is_empty() {
