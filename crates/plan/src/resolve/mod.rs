@@ -261,7 +261,7 @@ impl Planner<'_> {
 
     fn finish(self, layout: Option<StorageLayout>, open: Vec<String>) -> Plan {
         let inputs = inputs_digest(self.space, self.inputs);
-        Plan { version: PLAN_VERSION, inputs, stages: self.stages, layout, open }
+        Plan { version: PLAN_VERSION, inputs, stages: self.stages, layout, open, policy: None }
     }
 }
 
