@@ -127,12 +127,17 @@ pub struct ImageSummary {
     pub occupied_bytes: u64,
     /// Number of inodes.
     pub inodes: u64,
-    /// Names of programs in `bin`, `sbin` and their fellows that installing may need, sorted.
+    /// Bytes that directories take with all that is below them, down to the third level and from a
+    /// MiB on; absolute paths.
+    pub directory_bytes: BTreeMap<String, u64>,
+    /// Names of programs that installing may need, sorted; hooks of ifupdown as `if-pre-up.d/NAME`.
     pub programs: BTreeSet<String>,
     /// Parts of boot loaders that are at hand, sorted: `grub/i386-pc`, `systemd-boot/x64`.
     pub loader_parts: BTreeSet<String>,
-    /// Programs that can configure its network.
+    /// Programs that are there to configure its network, and would be started.
     pub renderers: Vec<Renderer>,
+    /// True if systemd-resolved(8) looks names up.
+    pub resolved: bool,
     /// Files that configure the network of whatever the image was made on; absolute paths.
     pub network_files: Vec<String>,
 }
