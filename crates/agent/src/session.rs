@@ -300,6 +300,7 @@ mod tests {
             nics: Vec::new(),
             dmi: Dmi::default(),
             kernel: "6.1.0".to_owned(),
+            tpm2: false,
             storage: ExistingStorage::default(),
         }
     }

@@ -66,6 +66,7 @@ impl MachineArgs {
             nics: vec![nic],
             dmi: Dmi::default(),
             kernel: "imagined".to_owned(),
+            tpm2: false,
             storage: ExistingStorage::default(),
         }
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the command line talks to people")]
 
 mod commands;
+mod description;
 mod directory_run;
 mod fai;
 mod faults;

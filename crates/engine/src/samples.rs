@@ -17,6 +17,7 @@ pub(crate) fn inputs() -> Inputs {
         nics: vec![],
         dmi: Dmi::default(),
         kernel: "6.1".to_owned(),
+        tpm2: false,
         storage: ExistingStorage::default(),
     };
     Inputs {

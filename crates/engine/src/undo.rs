@@ -90,6 +90,7 @@ pub(crate) fn undo_with(
         stages: Vec::new(),
         layout: None,
         open: Vec::new(),
+        policy: None,
     };
     // First, so that a run that goes on after half of it does those steps again.
     session.journal.append(session.host, &Record::Undone)?;

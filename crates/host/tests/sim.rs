@@ -43,6 +43,7 @@ fn machine(root: RootKind) -> SimHost {
         nics: vec![],
         dmi: Dmi::default(),
         kernel: "6.1".to_owned(),
+        tpm2: false,
         storage: ExistingStorage::default(),
     };
     SimHost::new(facts, root)

@@ -29,6 +29,9 @@ pub struct Facts {
     pub dmi: Dmi,
     /// Release of the running kernel.
     pub kernel: String,
+    /// True with a TPM of version 2.
+    #[serde(default)]
+    pub tpm2: bool,
     /// What is on the disks.
     #[serde(default)]
     pub storage: ExistingStorage,

@@ -1,9 +1,11 @@
 //! Images as a machine is told to install them.
 
+use crate::boot_loader::KernelFiles;
 use crate::class::ClassList;
 use crate::ids::Digest;
+use crate::network::Renderer;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
 /// An image, pinned by the digest of its manifest.
@@ -113,4 +115,29 @@ impl Entry {
             _ => 0,
         }
     }
+}
+
+/// What of an image decides how it is installed: a manifest of thousands of files in a few lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ImageSummary {
+    /// Kernels below `/boot`, each with its initramfs; the newest last.
+    pub kernels: Vec<KernelFiles>,
+    /// Bytes that the files take on a disk: each in whole blocks of 4 KiB, and as much a directory.
+    pub occupied_bytes: u64,
+    /// Number of inodes.
+    pub inodes: u64,
+    /// Bytes that directories take with all that is below them, down to the third level and from a
+    /// MiB on; absolute paths.
+    pub directory_bytes: BTreeMap<String, u64>,
+    /// Names of programs that installing may need, sorted; hooks of ifupdown as `if-pre-up.d/NAME`.
+    pub programs: BTreeSet<String>,
+    /// Parts of boot loaders that are at hand, sorted: `grub/i386-pc`, `systemd-boot/x64`.
+    pub loader_parts: BTreeSet<String>,
+    /// Programs that are there to configure its network, and would be started.
+    pub renderers: Vec<Renderer>,
+    /// True if systemd-resolved(8) looks names up.
+    pub resolved: bool,
+    /// Files that configure the network of whatever the image was made on; absolute paths.
+    pub network_files: Vec<String>,
 }

@@ -12,6 +12,7 @@
 //! ```
 
 pub mod api;
+pub mod boot_loader;
 pub mod class;
 pub mod diagnostic;
 pub mod event;
@@ -22,10 +23,12 @@ pub mod ids;
 pub mod image;
 pub mod installer;
 pub mod monitored;
+pub mod network;
 pub mod overrides;
 pub mod package;
 pub mod phase;
 pub mod plan;
+pub mod policy;
 pub mod progress;
 pub mod size;
 pub mod space;

@@ -4,13 +4,16 @@
 //! it has no choices left. A stage that ends at a barrier holds code of the user's; after it the
 //! planner is asked again with what that code said ([`Observed`]).
 
+use crate::boot_loader::{BootSetup, KexecSetup};
 use crate::class::{ClassList, ClassName};
 use crate::facts::Facts;
 use crate::ids::{Digest, StepId};
 use crate::image::ImageRef;
+use crate::network::Renderer;
 use crate::overrides::Overrides;
 use crate::package::PackageGroup;
 use crate::phase::Phase;
+use crate::policy::InstallPolicy;
 use crate::storage::{
     DiskLayout, EncryptedDevice, LogicalVolume, OldLayer, RaidArray, StorageLayout, Volume,
     VolumeGroup,
@@ -150,6 +153,9 @@ pub struct Plan {
     pub layout: Option<StorageLayout>,
     /// What is still open behind the last barrier; empty for a complete plan.
     pub open: Vec<String>,
+    /// How the run ends, well or not; `None` where whoever runs the plan decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<InstallPolicy>,
 }
 
 impl Plan {
@@ -419,12 +425,62 @@ pub enum Action {
         /// The interface that is configured by DHCP, under its name in the installed system.
         nic: Option<String>,
     },
+    /// Write files whose texts the plan has made, such as the network's.
+    WriteFiles {
+        /// What they are.
+        topic: FileTopic,
+        /// The files.
+        files: Vec<TargetFile>,
+        /// Files of the image that go first, absolute paths in the target; they need not exist.
+        remove: Vec<String>,
+    },
+    /// Keep `/etc` of the system that is going to be replaced, but for its secrets, with the logs.
+    KeepOldEtc {
+        /// Device node of its root file system, which is mounted for reading only.
+        device: String,
+        /// What blkid(8) calls the file system.
+        file_system: String,
+    },
+    /// Make the installed system start from its disk.
+    BootLoader {
+        /// What is installed, and how.
+        setup: BootSetup,
+    },
+    /// Load the installed system's kernel, for a restart without the firmware.
+    LoadKernel {
+        /// What is loaded.
+        setup: KexecSetup,
+    },
     /// Remove what was only for the installation.
     Finish,
     /// Save the logs into the target.
     SaveLogs,
     /// Unmount everything below the target.
     UnmountTarget,
+}
+
+/// What the files of [`Action::WriteFiles`] are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "topic", rename_all = "kebab-case")]
+pub enum FileTopic {
+    /// The network's configuration.
+    Network {
+        /// The program that reads it.
+        renderer: Renderer,
+    },
+    /// The record of what was installed, for programs that look after the machine later.
+    Record,
+}
+
+/// A file of the target, made by the plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetFile {
+    /// Absolute path in the target; directories on the way are made.
+    pub path: String,
+    /// Permission bits.
+    pub mode: u32,
+    /// Its text.
+    pub content: String,
 }
 
 /// Where packages come from, when Hostwright writes sources.list itself.

@@ -303,6 +303,16 @@ pub struct EncryptedDevice {
 pub enum EncryptionKey {
     /// A random key in a file of the log directory (`luks`).
     File,
+    /// A random key in a file, which needs no stretching: LUKS2 with PBKDF2 at its fewest iterations,
+    /// so that neither the installation nor a start of the system waits for it.
+    RandomFile {
+        /// The TPM that may open it in place of the file.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tpm2: Option<TpmSealing>,
+        /// True to add a recovery key and give it to the server.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        recovery_key: bool,
+    },
     /// A passphrase of the disk_config (`luks:"…"`). It is never part of a plan: the engine asks its
     /// planner for it by place.
     Passphrase {
@@ -315,6 +325,13 @@ pub enum EncryptionKey {
     RandomTmp,
     /// A new random key at each boot, for swap (`swap`).
     RandomSwap,
+}
+
+/// A key that only this machine's TPM 2 gives out, and only to what was measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TpmSealing {
+    /// Platform configuration registers that must not have changed, sorted.
+    pub pcrs: Vec<u8>,
 }
 
 /// A layer of an earlier life that has to go before its devices can be used again.

@@ -1,8 +1,9 @@
 //! What a step does, in words for people.
 
+use crate::boot_loader::{BootLoader, BootSetup};
 use crate::facts::Disk;
 use crate::package::{PackageAction, PackageGroup};
-use crate::plan::Action;
+use crate::plan::{Action, FileTopic, TargetFile};
 use crate::size::ByteSize;
 use crate::storage::{
     DiskLayout, EncryptedDevice, OldLayer, RaidArray, RaidMember, TableKind, Volume,
@@ -97,6 +98,10 @@ impl Action {
                 format!("personalise as {hostname} with DHCP on {nic}")
             }
             Self::Personalise { hostname, nic: None } => format!("personalise as {hostname}"),
+            Self::WriteFiles { topic, files, .. } => write_files(*topic, files),
+            Self::KeepOldEtc { device, .. } => format!("keep /etc of the old system on {device}"),
+            Self::BootLoader { setup } => boot_loader(setup),
+            Self::LoadKernel { .. } => "load the installed kernel for a restart".to_owned(),
             Self::Finish => "take back what was only for the installation".to_owned(),
             Self::SaveLogs => "save the logs into the target".to_owned(),
             Self::UnmountTarget => "unmount everything below the target".to_owned(),
@@ -175,6 +180,25 @@ fn format_volume(volume: &Volume) -> String {
     match &volume.mount_point {
         Some(point) => format!("make {kind} on {} for {point}", volume.device),
         None => format!("make {kind} on {}", volume.device),
+    }
+}
+
+fn write_files(topic: FileTopic, files: &[TargetFile]) -> String {
+    match topic {
+        FileTopic::Network { renderer } => {
+            let plural = if files.len() == 1 { "" } else { "s" };
+            format!("write the network for {}: {} file{plural}", renderer.name(), files.len())
+        }
+        FileTopic::Record => "record what is installed".to_owned(),
+    }
+}
+
+fn boot_loader(setup: &BootSetup) -> String {
+    let name = setup.loader.name();
+    match (&setup.loader, &setup.esp) {
+        (BootLoader::GrubBios { disks }, _) => format!("install {name} on {}", disks.join(", ")),
+        (_, Some(esp)) => format!("install {name} in {}", esp.mount_point),
+        (_, None) => format!("install {name}"),
     }
 }
 

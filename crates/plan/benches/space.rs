@@ -151,6 +151,7 @@ fn facts() -> Facts {
         nics: Vec::new(),
         dmi: Dmi::default(),
         kernel: "bench".to_owned(),
+        tpm2: false,
         storage: Default::default(),
     }
 }

@@ -31,6 +31,7 @@ mod tests {
             nics: Vec::new(),
             dmi: Dmi::default(),
             kernel: String::new(),
+            tpm2: false,
             storage: ExistingStorage::default(),
         };
         let given: ClassList = given.parse().expect("classes");

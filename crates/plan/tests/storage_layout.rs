@@ -71,6 +71,7 @@ fn removable_disks_are_not_counted() {
         nics: Vec::new(),
         dmi: Dmi::default(),
         kernel: String::new(),
+        tpm2: false,
         storage: ExistingStorage::default(),
     };
     let found = examine("x", MSDOS_HOME, None, &StorageFacts::from(&facts));

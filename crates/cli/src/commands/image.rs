@@ -5,6 +5,7 @@ use crate::render::{json, table};
 use clap::Subcommand;
 use hostwright_model::image::{EntryKind, ImageRef};
 use hostwright_model::size::ByteSize;
+use hostwright_plan::image_install::summarize;
 use hostwright_store::{
     AddOptions, Change, CollectOptions, CollectReport, Difference, Store, differences,
 };
@@ -44,6 +45,9 @@ pub enum Verb {
     Show {
         /// Name or digest.
         image: String,
+        /// Only what decides how it is installed, as JSON, for `hostwright plan --image-summary`.
+        #[arg(long)]
+        summary: bool,
         #[command(flatten)]
         store: StoreArg,
     },
@@ -127,7 +131,12 @@ pub fn run(verb: Verb, as_json: bool) -> Result<ExitCode, Failure> {
             print_image(&image, as_json);
         }
         Verb::List { store } => list(&store.open()?.list()?, as_json),
-        Verb::Show { image, store } => show(&store.open()?, &image, as_json)?,
+        Verb::Show { image, summary: true, store } => {
+            let store = store.open()?;
+            let manifest = store.manifest(store.resolve(&image)?.manifest)?;
+            json::print(&summarize(&manifest.entries));
+        }
+        Verb::Show { image, summary: false, store } => show(&store.open()?, &image, as_json)?,
         Verb::Verify { image, store } => verify(&store.open()?, &image, as_json)?,
         Verb::Diff { old, new, store } => diff(&store.open()?, &old, &new, as_json)?,
         Verb::Tag { image, name, store } => {

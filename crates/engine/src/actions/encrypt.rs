@@ -97,7 +97,9 @@ pub(super) fn crypttab_line(
     let source = id.unwrap_or_else(|| device.device.clone());
     let cipher = format!("cipher={PLAIN_CIPHER},size={PLAIN_KEY_BITS}");
     let (key, options) = match &device.key {
-        EncryptionKey::File => (installed_key_file(&device.name), "luks,discard".to_owned()),
+        EncryptionKey::File | EncryptionKey::RandomFile { .. } => {
+            (installed_key_file(&device.name), "luks,discard".to_owned())
+        }
         EncryptionKey::Passphrase { .. } => ("none".to_owned(), "luks,discard".to_owned()),
         EncryptionKey::RandomTmp => {
             let kind = file_system.unwrap_or("ext4");
@@ -119,7 +121,8 @@ pub(super) fn key_file(settings: &Settings, name: &str) -> String {
 }
 
 fn format(work: &mut Work<'_>, device: &EncryptedDevice) -> Result<(), ActionError> {
-    if device.key == EncryptionKey::File {
+    refuse_unknown_ways_in(device)?;
+    if matches!(device.key, EncryptionKey::File | EncryptionKey::RandomFile { .. }) {
         make_key(work, &device.name)?;
     }
     let command = Command::new(Tool::Cryptsetup)
@@ -141,6 +144,18 @@ fn open(work: &mut Work<'_>, device: &EncryptedDevice) -> Result<(), ActionError
     };
     work.tool(command.args([&device.device, &device.name]))?;
     nodes::wait_for(work, &[&device.mapped_device])
+}
+
+/// Refuses a device that is to be opened by more than its key file, before anything is written.
+fn refuse_unknown_ways_in(device: &EncryptedDevice) -> Result<(), ActionError> {
+    let EncryptionKey::RandomFile { tpm2, recovery_key } = &device.key else { return Ok(()) };
+    match tpm2.is_some() || *recovery_key {
+        true => Err(super::not_supported(&format!(
+            "a key for {} that is sealed to the TPM or kept by the server",
+            device.device
+        ))),
+        false => Ok(()),
+    }
 }
 
 fn make_key(work: &mut Work<'_>, name: &str) -> Result<(), ActionError> {

@@ -34,6 +34,7 @@ mod stand_in;
 mod table;
 mod takedown;
 mod uuid_links;
+mod written;
 
 pub(crate) use metadata::put_back;
 pub(crate) use mounts::unmount_target;
@@ -44,6 +45,7 @@ pub(crate) use table::is_dump;
 use crate::fault::ActionError;
 use crate::logs::LogFile;
 use crate::work::Work;
+use hostwright_model::fault::FaultKind;
 use hostwright_model::plan::{Action, Discovered, Observed, Outcome};
 
 /// What an action came to.
@@ -148,10 +150,24 @@ pub(crate) fn execute(
         Action::Personalise { hostname, nic } => {
             personalise::personalise(work, hostname, nic.as_deref())
         }
+        Action::WriteFiles { files, remove, .. } => written::write_files(work, files, remove),
+        Action::KeepOldEtc { .. } | Action::BootLoader { .. } | Action::LoadKernel { .. } => {
+            Err(not_supported(&action.title()))
+        }
         Action::Finish => finish::finish(work),
         Action::SaveLogs => finish::save_logs(work),
         Action::UnmountTarget => mounts::unmount_step(work),
     }
+}
+
+/// An action of a plan that a newer program made.
+fn not_supported(what: &str) -> ActionError {
+    ActionError::new(
+        FaultKind::Environment,
+        "not-supported",
+        format!("this program cannot carry out a part of the plan: {what}"),
+        "use a newer hostwright on this machine, or leave that out of the plan",
+    )
 }
 
 /// The log in which FAI's readers look for an action.

@@ -91,6 +91,7 @@ pub fn facts() -> Facts {
         nics: vec![nic],
         dmi: Dmi::default(),
         kernel: "6.1.0-18-amd64".to_owned(),
+        tpm2: false,
         storage: ExistingStorage::default(),
     }
 }

@@ -159,7 +159,14 @@ fn plan(layout: &StorageLayout) -> Plan {
         stage(Phase::Faiend, end),
     ];
     let inputs = Digest([0; 32]);
-    Plan { version: PLAN_VERSION, inputs, stages, layout: Some(layout.clone()), open: vec![] }
+    Plan {
+        version: PLAN_VERSION,
+        inputs,
+        stages,
+        layout: Some(layout.clone()),
+        open: vec![],
+        policy: None,
+    }
 }
 
 fn install(table: TableKind) -> (tempfile::TempDir, LoopDisk) {

@@ -107,6 +107,7 @@ pub fn machine(disks: &[Disk], root: RootKind) -> SimHost {
         nics: Vec::new(),
         dmi: Dmi::default(),
         kernel: "6.1.0-18-amd64".to_owned(),
+        tpm2: false,
         storage: ExistingStorage::default(),
     };
     let mut host = SimHost::new(facts, root);

@@ -52,6 +52,7 @@ impl Probe {
             disks,
             nics,
             dmi: self.dmi(),
+            tpm2: self.text("sys/class/tpm/tpm0/tpm_version_major").as_deref() == Some("2"),
             storage,
             kernel: self.required("proc/sys/kernel/osrelease", "the kernel's release")?,
         })

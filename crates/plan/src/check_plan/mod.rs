@@ -248,6 +248,9 @@ impl Auditor<'_> {
             | Action::SettlePackages
             | Action::Script { .. }
             | Action::Test { .. }
+            | Action::WriteFiles { .. }
+            | Action::BootLoader { .. }
+            | Action::LoadKernel { .. }
             | Action::Personalise { .. } => self.demand_base(id),
             Action::UnmountTarget => {
                 let message = "what is mounted in the running system is in use";
@@ -261,6 +264,7 @@ impl Auditor<'_> {
             | Action::ClassScript { .. }
             | Action::SourceVars { .. }
             | Action::FetchBaseFile { required: false, .. }
+            | Action::KeepOldEtc { .. }
             | Action::Finish
             | Action::SaveLogs => {}
         }

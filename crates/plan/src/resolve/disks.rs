@@ -134,7 +134,7 @@ fn short(device: &str) -> &str {
     device.strip_prefix("/dev/").unwrap_or(device)
 }
 
-fn partition_steps(layout: &StorageLayout, existing: &ExistingStorage) -> Vec<Step> {
+pub(crate) fn partition_steps(layout: &StorageLayout, existing: &ExistingStorage) -> Vec<Step> {
     let mut steps = Vec::new();
     steps.extend(save_metadata(layout, existing));
     steps.extend(layout.takedown.iter().map(take_down));
@@ -262,7 +262,7 @@ fn group_steps(group: &VolumeGroup) -> Vec<Step> {
 }
 
 /// Mounts from the root outwards, then swap, where this machine is the one that it is for.
-fn mount_steps(layout: &StorageLayout, is_own_machine: bool) -> Vec<Step> {
+pub(crate) fn mount_steps(layout: &StorageLayout, is_own_machine: bool) -> Vec<Step> {
     let mut mounted: Vec<(&str, &Volume)> = layout
         .volumes
         .iter()

@@ -7,7 +7,7 @@
 
 mod actions;
 mod bases;
-mod disks;
+pub(crate) mod disks;
 mod image;
 mod loader;
 mod overrides;
@@ -261,7 +261,7 @@ impl Planner<'_> {
 
     fn finish(self, layout: Option<StorageLayout>, open: Vec<String>) -> Plan {
         let inputs = inputs_digest(self.space, self.inputs);
-        Plan { version: PLAN_VERSION, inputs, stages: self.stages, layout, open }
+        Plan { version: PLAN_VERSION, inputs, stages: self.stages, layout, open, policy: None }
     }
 }
 
@@ -270,7 +270,7 @@ fn plural(steps: &[Step], one: &'static str, more: &'static str) -> &'static str
 }
 
 /// A step.
-fn step(id: impl Into<String>, action: Action, why: Why) -> Step {
+pub(crate) fn step(id: impl Into<String>, action: Action, why: Why) -> Step {
     Step { id: StepId::new(id), action, why }
 }
 

@@ -1,0 +1,25 @@
+//! Files whose texts the plan has made: the network's configuration, the record of what is installed.
+
+use super::Done;
+use crate::fault::ActionError;
+use crate::work::Work;
+use hostwright_model::plan::TargetFile;
+
+/// Removes what the image brought in their place, then writes the files.
+pub(super) fn write_files(
+    work: &mut Work<'_>,
+    files: &[TargetFile],
+    remove: &[String],
+) -> Result<Done, ActionError> {
+    for path in remove.iter().filter(|path| files.iter().all(|file| file.path != **path)) {
+        work.host.remove(&in_target(work, path))?;
+    }
+    for file in files {
+        work.host.write(&in_target(work, &file.path), file.content.as_bytes(), file.mode)?;
+    }
+    Ok(Done::changed())
+}
+
+fn in_target(work: &Work<'_>, path: &str) -> String {
+    work.target(path.trim_start_matches('/'))
+}
