@@ -263,7 +263,7 @@ impl Host for SimHost {
 
     fn write_at(&mut self, path: &str, offset: u64, bytes: &[u8]) -> Result<(), HostError> {
         self.operate(format!("overwrite {path} at {offset}"), |host, torn| {
-            if torn { Ok(()) } else { host.state.write_image(path, bytes) }
+            if torn { Ok(()) } else { host.state.write_image(path, offset, bytes) }
         })
     }
 
