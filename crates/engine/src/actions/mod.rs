@@ -10,6 +10,7 @@ mod encrypt;
 pub(crate) mod fetched_base;
 mod files;
 mod finish;
+mod first_boot;
 mod format;
 mod fstab;
 mod hardware;
@@ -156,6 +157,7 @@ pub(crate) fn execute(
         Action::KeepOldEtc { device, file_system } => old_etc::keep(work, device, file_system),
         Action::BootLoader { setup } => boot_loader::install(work, setup),
         Action::LoadKernel { setup } => boot_loader::load_kernel(work, setup),
+        Action::FirstBoot => first_boot::prepare(work),
         Action::Finish => finish::finish(work),
         Action::SaveLogs => finish::save_logs(work),
         Action::UnmountTarget => mounts::unmount_step(work),

@@ -102,6 +102,13 @@ impl SimHost {
         self.state.root.put(path.trim_start_matches('/'), node);
     }
 
+    /// The same machine with a TPM.
+    #[must_use]
+    pub fn with_tpm2(mut self) -> Self {
+        self.state.facts.tpm2 = true;
+        self
+    }
+
     /// Says what a script does when it is executed or sourced, by its absolute path; or what shell
     /// text does that contains `path`.
     pub fn script(&mut self, path: impl Into<String>, effect: Effect) {
