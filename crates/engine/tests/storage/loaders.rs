@@ -10,7 +10,7 @@ use hostwright_model::storage::{EncryptionKey, TpmSealing};
 
 /// A disk for BIOS, and one with a PC table.
 const BIOS: &str = "\
-disk_config disk1 disklabel:gpt-bios fstabkey:uuid bootable:1
+disk_config disk1 disklabel:gpt-bios fstabkey:uuid
 primary / 2000 ext4 rw
 
 disk_config disk2 disklabel:msdos
@@ -26,10 +26,11 @@ primary / 2000 ext4 rw
 const ENCRYPTED: &str = "\
 disk_config disk1 disklabel:gpt fstabkey:uuid
 primary /boot/efi 100 vfat rw
+primary /boot 300 ext4 rw
 primary - 2000 - -
 
-disk_config cryptsetup fstabkey:uuid
-luks / disk1.2 ext4 rw
+disk_config cryptsetup
+luks / disk1.3 ext4 rw
 ";
 
 /// What an image would bring.
@@ -106,7 +107,7 @@ fn add_steps(plan: &mut Plan, setup: BootSetup) {
 
 fn grub_bios(plan: &mut Plan) {
     let disks = vec!["/dev/vda".to_owned(), "/dev/vdb".to_owned()];
-    add_steps(plan, setup(BootLoader::GrubBios { disks }, "/dev/vda2"));
+    add_steps(plan, setup(BootLoader::GrubBios { disks }, "/dev/vda1"));
 }
 
 fn grub_uefi(plan: &mut Plan) {
@@ -124,8 +125,12 @@ fn sealed(plan: &mut Plan) {
         recovery_key: true,
     };
     for step in plan.stages.iter_mut().flat_map(|stage| &mut stage.steps) {
-        if let Action::Encrypt { encrypted } = &mut step.action {
-            encrypted.key = new.clone();
+        match &mut step.action {
+            Action::Encrypt { encrypted } => encrypted.key = new.clone(),
+            Action::StorageFiles { layout } => {
+                layout.encrypted.iter_mut().for_each(|device| device.key = new.clone());
+            }
+            _ => {}
         }
     }
     let encrypted = plan.layout.iter_mut().flat_map(|layout| &mut layout.encrypted);
@@ -164,12 +169,13 @@ fn grub_for_bios_survives_a_power_cut_at_every_operation() {
     let world = crash_everywhere_in(&two_disks(), Space::with(BIOS, grub_bios));
     let code = |name: &str| world.get(name).is_some_and(|line| line.starts_with("440 bytes"));
     assert!(code("/dev/vda code at 0") && code("/dev/vdb code at 0"), "{world:#?}");
-    assert!(world.get("/dev/vda code at 1048576").is_some(), "in the BIOS boot partition");
+    let in_partition = |name: &str| name.starts_with("/dev/vda code at ") && !name.ends_with(" 0");
+    assert!(world.iter().any(|(name, _)| in_partition(name)), "in the BIOS boot partition");
     assert!(world.get("/dev/vdb code at 512").is_some(), "behind the PC table");
-    let menu = world.get("/dev/vda2:/boot/grub/grub.cfg").expect("a menu is written");
+    let menu = world.get("/dev/vda1:/boot/grub/grub.cfg").expect("a menu is written");
     let (new, old) = (menu.find("6.1.0-18-amd64"), menu.find("6.1.0-9-amd64"));
     assert!(new.is_some() && new < old, "{menu}");
-    assert!(world.get("/dev/vda2:/boot/grub/i386-pc/ext2.mod").is_some());
+    assert!(world.get("/dev/vda1:/boot/grub/i386-pc/ext2.mod").is_some());
 }
 
 #[test]
@@ -205,9 +211,9 @@ fn a_root_that_the_tpm_opens_survives_a_power_cut_at_every_operation() {
     let facts_with_tpm = |host: SimHost| host.with_tpm2();
     let fresh = facts_with_tpm(with_firmware_list());
     let world = crash_everywhere_in(&fresh, Space::with(ENCRYPTED, sealed));
-    let content = world.get("/dev/vda2 content").expect("it is encrypted");
+    let content = world.get("/dev/vda3 content").expect("it is encrypted");
     assert!(content.contains("1 keys more sealed to 4+7"), "{content}");
-    let clear = "/dev/vda2 clear";
+    let clear = "/dev/vda3 clear";
     let crypttab = world.get(&format!("{clear}:/etc/crypttab")).expect("there is one");
     assert!(crypttab.contains("\\tnone\\tluks,discard,tpm2-device=auto"), "{crypttab}");
     for path in ["hooks", "scripts/local-top"] {
@@ -224,7 +230,7 @@ fn a_recovery_key_is_given_away_and_stands_nowhere() {
     let mut space = Space::with(ENCRYPTED, sealed);
     attempt(&mut host, &mut space).unwrap_or_else(|fault| panic!("{fault}\n{:#?}", host.ops()));
     let [key] = &space.recovery_keys[..] else { panic!("{:?}", space.recovery_keys) };
-    assert_eq!(key.device, "/dev/vda2");
+    assert_eq!(key.device, "/dev/vda3");
     assert_eq!(key.key.len(), 71);
     assert!(!host.ops().join("\n").contains(&key.key), "it is in no command");
     let world = host.world();
