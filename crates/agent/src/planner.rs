@@ -4,6 +4,7 @@ use hostwright_engine::Planner;
 use hostwright_engine::tools::{PackageLists, PackagePreload, PackageRequest, PackageSelection};
 use hostwright_host::HostError;
 use hostwright_host::space::read_space;
+use hostwright_model::api::RecoveryKey;
 use hostwright_model::class::{ClassList, ClassName};
 use hostwright_model::diagnostic::{Diagnostic, Severity};
 use hostwright_model::fault::{Fault, FaultKind};
@@ -55,6 +56,33 @@ impl Planner for SpacePlanner {
         let class: ClassName = file.strip_prefix("disk_config/")?.parse().ok()?;
         let config = &self.space.disk_configs.get(&class)?.config;
         storage::passphrase(config, line).map(str::to_owned)
+    }
+}
+
+/// Keeps a recovery key.
+pub(crate) type KeepKey<'a> = &'a mut dyn FnMut(&RecoveryKey) -> Result<(), Box<Fault>>;
+
+/// A planner of a machine with a server, which keeps its recovery keys.
+pub(crate) struct ServerPlanner<'a> {
+    pub(crate) planner: SpacePlanner,
+    pub(crate) keep: KeepKey<'a>,
+}
+
+impl Planner for ServerPlanner<'_> {
+    fn plan(&mut self, inputs: &Inputs) -> Result<Plan, Box<Fault>> {
+        self.planner.plan(inputs)
+    }
+
+    fn settle_classes(&mut self, named: ClassList) -> Result<ClassList, Box<Fault>> {
+        self.planner.settle_classes(named)
+    }
+
+    fn passphrase(&mut self, file: &str, line: u32) -> Option<String> {
+        self.planner.passphrase(file, line)
+    }
+
+    fn keep_recovery_key(&mut self, key: &RecoveryKey) -> Result<(), Box<Fault>> {
+        (self.keep)(key)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::boot_options::BootOptions;
 use crate::console::Console;
 use crate::fault;
 use crate::images::StoreImages;
-use crate::planner::SpacePlanner;
+use crate::planner::{ServerPlanner, SpacePlanner};
 use crate::report::{self, Reporter};
 use crate::space::{self, SPACE_DIR};
 use crate::{WORK_DIR, network, tools_root};
@@ -20,7 +20,7 @@ use hostwright_engine::{Session, Settings};
 use hostwright_host::boot::{process, root};
 use hostwright_host::real::RealHost;
 use hostwright_host::{Command, Host, HostError, Tool};
-use hostwright_model::api::{Blob, Order};
+use hostwright_model::api::{Blob, Order, RecoveryKey};
 use hostwright_model::class::ClassList;
 use hostwright_model::event::EventBody;
 
@@ -160,7 +160,7 @@ impl Connected {
     fn run_engine(
         &self,
         host: &mut RealHost,
-        mut planner: SpacePlanner,
+        planner: SpacePlanner,
         facts: Facts,
     ) -> Result<(), Box<Fault>> {
         let store = format!("{}{}", self.server.trim_end_matches('/'), self.order.store_path);
@@ -169,6 +169,12 @@ impl Connected {
             (settings(&self.order, &self.boot_vars), inputs(&self.order, facts)?);
         let mut session = Session::open(host, &mut images, settings, inputs)?;
         let mut emit = |body| self.reporter.emit(body);
+        let mut keep = |key: &RecoveryKey| {
+            let mut on_wait = report::waiting(self.reporter.console());
+            let kept = self.client.keep_recovery_key(key, &mut on_wait);
+            kept.map_err(|error| fault::of_client(&error))
+        };
+        let mut planner = ServerPlanner { planner, keep: &mut keep };
         hostwright_engine::run(&mut session, &mut planner, &mut emit).map(drop)
     }
 }

@@ -109,9 +109,11 @@ impl Supervisor {
     }
 
     fn end(&mut self, options: &BootOptions) -> ! {
-        let (how, word) = match options.power_off {
-            true => (Power::Off, "switching off"),
-            false => (Power::Reboot, "restarting"),
+        // Only a plan that wants to be started so loads a kernel.
+        let (how, word) = match (options.power_off, process::has_loaded_kernel()) {
+            (true, _) => (Power::Off, "switching off"),
+            (false, true) => (Power::Kexec, "starting the installed kernel"),
+            (false, false) => (Power::Reboot, "restarting"),
         };
         self.say(&format!("installed; {word}"));
         self.console.settle();

@@ -62,7 +62,7 @@ impl SpaceArgs {
 
     /// How the space is read where there is a choice.
     pub fn rules(&self) -> Rules {
-        Rules { fai_bugs: self.fai_bugs, lenient: self.lenient }
+        Rules { fai_bugs: self.fai_bugs, lenient: self.lenient, ..Rules::default() }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::backoff::Backoff;
 use crate::connection::Connection;
 use crate::{ClientError, EventSender, OnBytes, OnWait, download};
-use hostwright_model::api::{Blob, Order};
+use hostwright_model::api::{Blob, Order, RecoveryKey};
 use hostwright_model::facts::Facts;
 use std::path::Path;
 use std::thread;
@@ -37,6 +37,16 @@ impl AgentClient {
     pub fn facts(&self, facts: &Facts, on_wait: OnWait<'_>) -> Result<(), ClientError> {
         let path = "/api/v1/agent/facts";
         retry(on_wait, || self.connection.tell(Method::PUT, path, facts))
+    }
+
+    /// Gives the server a recovery key to keep. When this returns, it is on the server's disk.
+    pub fn keep_recovery_key(
+        &self,
+        key: &RecoveryKey,
+        on_wait: OnWait<'_>,
+    ) -> Result<(), ClientError> {
+        let path = "/api/v1/agent/recovery-keys";
+        retry(on_wait, || self.connection.tell(Method::POST, path, key))
     }
 
     /// Starts the thread that delivers events of the attempt that [`Self::order`] named.

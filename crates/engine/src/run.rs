@@ -7,6 +7,7 @@ use crate::passphrases::Passphrases;
 use crate::session::Session;
 use crate::work::exists;
 use crate::{actions, barrier, drift, observe, pass, task_error, undo};
+use hostwright_model::api::RecoveryKey;
 use hostwright_model::class::ClassList;
 use hostwright_model::event::EventBody;
 use hostwright_model::fault::{Fault, FaultKind};
@@ -30,6 +31,17 @@ pub trait Planner {
     /// only name the place.
     fn passphrase(&mut self, _file: &str, _line: u32) -> Option<String> {
         None
+    }
+
+    /// Keeps a recovery key where its owner finds it when nothing else opens the device. The engine
+    /// forgets it when this returns.
+    fn keep_recovery_key(&mut self, key: &RecoveryKey) -> Result<(), Box<Fault>> {
+        Err(Box::new(Fault::new(
+            FaultKind::Config,
+            "no-key-keeper",
+            format!("nobody here keeps a recovery key for {}", key.device),
+            "install by a boot server, or leave recovery keys out of the disk_config",
+        )))
     }
 }
 
@@ -256,6 +268,12 @@ impl Runner<'_, '_> {
         let mut work = self.session.work(self.emit, plan, phase, &step.id, repeated);
         work.passphrases = passphrases;
         let mut done = actions::execute(&mut work, &step.action, &earlier)?;
+        if let Action::Encrypt { encrypted } = &step.action
+            && let Some(key) = actions::recovery::taken_from(&mut work, encrypted)?
+        {
+            self.planner.keep_recovery_key(&key)?;
+            actions::recovery::forget(&mut work, encrypted)?;
+        }
         if actions::is_user_code(&step.action) {
             let limit = work.shell_vars.get("STOP_ON_ERROR").cloned();
             task_error::check(work.host, work.settings, limit.as_deref(), phase)?;

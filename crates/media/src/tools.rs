@@ -31,6 +31,11 @@ pub const PACKAGES: &[&str] = &[
     "ntfs-3g",
     "parted",
     "xfsprogs",
+    // Keys in the TPM: systemd-cryptenroll and the libraries that it opens.
+    "libtss2-esys-3.0.2-0",
+    "libtss2-rc0",
+    "libtss2-tcti-device0",
+    "systemd",
     // Devices.
     "dmidecode",
     "kmod",
@@ -58,6 +63,8 @@ pub const PACKAGES: &[&str] = &[
     "netbase",
     "procps",
     "psmisc",
+    // A restart without the firmware.
+    "kexec-tools",
     // Whoever works in the rescue shell.
     "less",
     "nano-tiny",
@@ -225,7 +232,11 @@ mod tests {
         "aptitude",
         "debconf-utils",
         "dnf",
+        "dracut",
         "git",
+        "grub-common",
+        "grub2-common",
+        "initramfs-tools",
         "mmdebstrap",
         "mtools",
         "openssh-client",
@@ -233,7 +244,6 @@ mod tests {
         "qemu-utils",
         "rpm",
         "squashfs-tools",
-        "systemd",
         "tasksel",
         "zypper",
     ];

@@ -196,6 +196,25 @@ pub struct EventAck {
     pub last_seq: u64,
 }
 
+/// A key that opens an encrypted device when nothing else does, for the server to keep. `POST
+/// /api/v1/agent/recovery-keys`. It is no event: it stands in no log.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RecoveryKey {
+    /// Device node at the time of the installation.
+    pub device: String,
+    /// UUID of its LUKS header.
+    pub uuid: String,
+    /// The passphrase.
+    pub key: String,
+}
+
+impl std::fmt::Debug for RecoveryKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "recovery key of {} ({})", self.device, self.uuid)
+    }
+}
+
 /// A stored event, as readers get it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

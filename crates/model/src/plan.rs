@@ -97,7 +97,7 @@ pub struct Inputs {
     pub overrides: Overrides,
 }
 
-/// How a config space is read where there is a choice. Both are the operator's to say, and off
+/// How a config space is read where there is a choice. All are the operator's to say, and off
 /// unless he does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -106,6 +106,9 @@ pub struct Rules {
     pub fai_bugs: bool,
     /// True to leave packages out that no source of the target has, instead of stopping.
     pub lenient: bool,
+    /// True to let copies of a disk image become machines of their own at their first start.
+    #[serde(default)]
+    pub first_boot: bool,
 }
 
 /// What steps of the engine's own find out and a later plan depends on.
@@ -451,6 +454,9 @@ pub enum Action {
         /// What is loaded.
         setup: KexecSetup,
     },
+    /// Let each copy of the disk become a machine of its own when it starts for the first time: names
+    /// of its file systems, size, machine id, host keys.
+    FirstBoot,
     /// Remove what was only for the installation.
     Finish,
     /// Save the logs into the target.

@@ -102,6 +102,7 @@ impl Action {
             Self::KeepOldEtc { device, .. } => format!("keep /etc of the old system on {device}"),
             Self::BootLoader { setup } => boot_loader(setup),
             Self::LoadKernel { .. } => "load the installed kernel for a restart".to_owned(),
+            Self::FirstBoot => "let copies of the disk become machines of their own".to_owned(),
             Self::Finish => "take back what was only for the installation".to_owned(),
             Self::SaveLogs => "save the logs into the target".to_owned(),
             Self::UnmountTarget => "unmount everything below the target".to_owned(),

@@ -16,6 +16,7 @@
 
 mod installs;
 mod machines;
+mod recovery;
 mod reports;
 
 pub(crate) use installs::installer_file;

@@ -16,6 +16,7 @@ use hostwright_model::event::Event;
 use hostwright_model::facts::Firmware;
 use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::image::{ImageOrigin, ImageRef};
+use hostwright_model::plan::Rules;
 use hostwright_model::progress::RunProgress;
 use hostwright_model::size::ByteSize;
 use hostwright_store::{AddOptions, Store};
@@ -56,6 +57,11 @@ pub struct Args {
     /// Leave the disk of a build that failed beside the image, as NAME.failed.
     #[arg(long, requires = "output")]
     keep: bool,
+    /// Let each copy of the disk become a machine of its own when it starts for the first time: new
+    /// identifiers for its file systems, machine id and host keys, and all of the disk for its last
+    /// partition.
+    #[arg(long, requires = "output")]
+    first_boot: bool,
     /// Leave the system in this directory, which must be empty or not there.
     #[arg(long, required_unless_present_any = ["store", "output"])]
     dir: Option<PathBuf>,
@@ -134,7 +140,7 @@ impl Args {
             given_classes,
             run_class_scripts,
             vars,
-            rules: self.space.rules(),
+            rules: Rules { first_boot: self.first_boot, ..self.space.rules() },
             record_dir: work_dir.join("record"),
             log_dir: work_dir.join("logs"),
             target: dir.map_or_else(|| work_dir.join("root"), Path::to_owned),

@@ -1,6 +1,6 @@
 //! Compares the disks with those that the plan was made for: the last look before the first write.
 
-use super::{Done, kernel};
+use super::{Done, boot_loader, kernel};
 use crate::fault::ActionError;
 use crate::work::Work;
 use hostwright_model::facts::Disk;
@@ -18,6 +18,7 @@ pub(super) fn confirm_disks(work: &mut Work<'_>, disks: &[Disk]) -> Result<Done,
     if let Some(layout) = &work.plan.layout {
         kernel::demand_support(work, layout)?;
     }
+    boot_loader::demand_parts(work)?;
     Ok(Done::already_true())
 }
 

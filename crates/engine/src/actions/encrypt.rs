@@ -3,18 +3,17 @@
 //!
 //! A key file has 2 KiB of random bytes and lies beside the journal, in a directory that only root
 //! can enter, as long as the run lasts; on a machine that is netbooted both are in memory. The
-//! installed system gets its own copy. A passphrase is given to cryptsetup(8) on its standard input
+//! installed system gets its own copy, or its TPM keeps the key. A passphrase is given to cryptsetup(8) on its standard input
 //! and stands nowhere else.
 
-use super::Done;
-use super::nodes;
+use super::{Done, nodes, recovery};
 use crate::fault::ActionError;
 use crate::settings::Settings;
 use crate::work::Work;
 use hostwright_host::{Command, Tool};
 use hostwright_model::event::EventBody;
-use hostwright_model::fault::FaultKind;
-use hostwright_model::storage::{EncryptedDevice, EncryptionKey};
+use hostwright_model::fault::{Fault, FaultKind};
+use hostwright_model::storage::{EncryptedDevice, EncryptionKey, TpmSealing};
 
 /// Length of a key file, FAI's.
 const KEY_BYTES: usize = 2048;
@@ -22,6 +21,13 @@ const KEY_BYTES: usize = 2048;
 const PLAIN_CIPHER: &str = "aes-xts-plain64";
 /// Bits of its key.
 const PLAIN_KEY_BITS: &str = "512";
+/// What is random cannot be guessed, however fast guesses are: so nobody waits for its stretching,
+/// neither here nor at each start. The fewest iterations that LUKS2 allows.
+const UNSTRETCHED: [&str; 4] =
+    ["--type=luks2", "--pbkdf=pbkdf2", "--pbkdf-force-iterations=1000", "--hash=sha512"];
+
+/// What crypttab(5) says of a device that the TPM opens.
+pub(super) const TPM_OPTION: &str = "tpm2-device=auto";
 
 /// Sets a device up and opens it.
 pub(super) fn set_up(work: &mut Work<'_>, device: &EncryptedDevice) -> Result<Done, ActionError> {
@@ -97,6 +103,7 @@ pub(super) fn crypttab_line(
     let source = id.unwrap_or_else(|| device.device.clone());
     let cipher = format!("cipher={PLAIN_CIPHER},size={PLAIN_KEY_BITS}");
     let (key, options) = match &device.key {
+        key if is_sealed(key) => ("none".to_owned(), format!("luks,discard,{TPM_OPTION}")),
         EncryptionKey::File | EncryptionKey::RandomFile { .. } => {
             (installed_key_file(&device.name), "luks,discard".to_owned())
         }
@@ -110,6 +117,11 @@ pub(super) fn crypttab_line(
     Ok(format!("{}\t{source}\t{key}\t{options}\n", device.name))
 }
 
+/// True if the TPM keeps the key of the installed system.
+pub(super) fn is_sealed(key: &EncryptionKey) -> bool {
+    matches!(key, EncryptionKey::RandomFile { tpm2: Some(_), .. })
+}
+
 /// True if the key is forgotten when the device is closed.
 pub(super) fn is_plain(key: &EncryptionKey) -> bool {
     matches!(key, EncryptionKey::RandomTmp | EncryptionKey::RandomSwap)
@@ -121,15 +133,57 @@ pub(super) fn key_file(settings: &Settings, name: &str) -> String {
 }
 
 fn format(work: &mut Work<'_>, device: &EncryptedDevice) -> Result<(), ActionError> {
-    refuse_unknown_ways_in(device)?;
+    let mut command = Command::new(Tool::Cryptsetup).args(["luksFormat", "--batch-mode"]);
     if matches!(device.key, EncryptionKey::File | EncryptionKey::RandomFile { .. }) {
         make_key(work, &device.name)?;
     }
-    let command = Command::new(Tool::Cryptsetup)
-        .args(["luksFormat", "--batch-mode"])
-        .args(&device.create_options);
+    if matches!(device.key, EncryptionKey::RandomFile { .. }) {
+        command = command.args(UNSTRETCHED);
+    }
+    // Behind ours, so that the author of the layout has the last word.
+    command = command.args(&device.create_options);
     let command = with_key(work, device, command)?.arg(&device.device);
     work.tool(command)?;
+    other_ways_in(work, device)
+}
+
+/// The TPM and the recovery key, where the plan asks for them: beside the key file, which the run
+/// itself needs.
+fn other_ways_in(work: &mut Work<'_>, device: &EncryptedDevice) -> Result<(), ActionError> {
+    let EncryptionKey::RandomFile { tpm2, recovery_key } = &device.key else { return Ok(()) };
+    if *recovery_key {
+        recovery::add(work, device)?;
+    }
+    match tpm2 {
+        Some(sealing) => seal(work, device, sealing),
+        None => Ok(()),
+    }
+}
+
+/// Lets the machine's TPM open a device, as long as what it measures at a start stays the same.
+fn seal(
+    work: &mut Work<'_>,
+    device: &EncryptedDevice,
+    sealing: &TpmSealing,
+) -> Result<(), ActionError> {
+    let registers: Vec<String> = sealing.pcrs.iter().map(u8::to_string).collect();
+    let command = Command::new(Tool::SystemdCryptenroll)
+        .arg(format!("--unlock-key-file={}", key_file(work.settings, &device.name)))
+        .args(["--tpm2-device=auto".to_owned(), format!("--tpm2-pcrs={}", registers.join("+"))]);
+    let sealed = work.try_tool(command.arg(&device.device))?;
+    if sealed.status != 0 {
+        return Err(ActionError::Fault(Box::new(Fault {
+            command: Some(sealed.command),
+            output: sealed.tail,
+            ..Fault::new(
+                FaultKind::Hardware,
+                "tpm-refused",
+                format!("the TPM does not take the key of {}", device.device),
+                "look whether the TPM is enabled in the firmware and free (tpm2_clear), or leave it \
+                 out of the disk_config",
+            )
+        })));
+    }
     Ok(())
 }
 
@@ -144,18 +198,6 @@ fn open(work: &mut Work<'_>, device: &EncryptedDevice) -> Result<(), ActionError
     };
     work.tool(command.args([&device.device, &device.name]))?;
     nodes::wait_for(work, &[&device.mapped_device])
-}
-
-/// Refuses a device that is to be opened by more than its key file, before anything is written.
-fn refuse_unknown_ways_in(device: &EncryptedDevice) -> Result<(), ActionError> {
-    let EncryptionKey::RandomFile { tpm2, recovery_key } = &device.key else { return Ok(()) };
-    match tpm2.is_some() || *recovery_key {
-        true => Err(super::not_supported(&format!(
-            "a key for {} that is sealed to the TPM or kept by the server",
-            device.device
-        ))),
-        false => Ok(()),
-    }
 }
 
 fn make_key(work: &mut Work<'_>, name: &str) -> Result<(), ActionError> {

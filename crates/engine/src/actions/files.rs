@@ -1,6 +1,6 @@
 //! What setup-storage leaves behind, and the installed system's fstab.
 
-use super::{Done, encrypt, fstab, initramfs_keys, raid, scripts};
+use super::{Done, encrypt, fstab, initramfs_keys, initramfs_tpm, raid, scripts};
 use crate::fault::ActionError;
 use crate::work::Work;
 use hostwright_model::fault::FaultKind;
@@ -108,9 +108,13 @@ fn install_crypttab(work: &mut Work<'_>) -> Result<(), ActionError> {
         return Ok(());
     };
     work.host.write(&work.target("etc/crypttab"), &crypttab, 0o600)?;
-    let encrypted = work.plan.layout.as_ref().map(|layout| layout.encrypted.clone());
+    let layout = work.plan.layout.clone().unwrap_or_default();
     let mut has_keys = false;
-    for device in encrypted.unwrap_or_default() {
+    for device in &layout.encrypted {
+        if encrypt::is_sealed(&device.key) && !is_root_encrypted(&layout) {
+            // Beside the TPM it would let everybody in who has the disk.
+            continue;
+        }
         let from = encrypt::key_file(work.settings, &device.name);
         let Some(key) = work.host.read(&from)? else { continue };
         let to = encrypt::installed_key_file(&device.name);
@@ -122,7 +126,25 @@ fn install_crypttab(work: &mut Work<'_>) -> Result<(), ActionError> {
     if has_keys {
         initramfs_keys::allow(work)?;
     }
+    if layout.encrypted.iter().any(|device| encrypt::is_sealed(&device.key)) {
+        initramfs_tpm::install(work)?;
+    }
     Ok(())
+}
+
+/// True if whoever has the disk cannot read the root file system.
+fn is_root_encrypted(layout: &StorageLayout) -> bool {
+    let root = layout.volumes.iter().find(|volume| volume.mount_point.as_deref() == Some("/"));
+    let Some(root) = root else { return false };
+    let group = layout
+        .volume_groups
+        .iter()
+        .find(|group| group.logical_volumes.iter().any(|volume| volume.device == root.device));
+    let members = group.map(|group| group.physical_volumes.as_slice()).unwrap_or_default();
+    let is_encrypted = |device: &String| {
+        layout.encrypted.iter().any(|encrypted| encrypted.mapped_device == *device)
+    };
+    is_encrypted(&root.device) || (!members.is_empty() && members.iter().all(is_encrypted))
 }
 
 /// Gives the installed system the names of its arrays. What it has beside them stays.

@@ -1,6 +1,6 @@
 //! The end of a run: what was only for the installation goes, the logs stay.
 
-use super::{Done, mounts, repository, stand_in};
+use super::{Done, mounts, old_etc, repository, stand_in};
 use crate::fault::ActionError;
 use crate::logs::let_administrators_read;
 use crate::task_error;
@@ -39,6 +39,10 @@ pub(super) fn save_logs(work: &mut Work<'_>) -> Result<Done, ActionError> {
     let logs = work.settings.log_dir.clone();
     copy_files(work, &logs, &saved)?;
     let_administrators_read(work.host, &saved);
+    // Behind the line above: of the old system only root may read.
+    if let Some(archive) = work.host.read(&old_etc::in_record(work))? {
+        work.host.write(&format!("{saved}/{}", old_etc::ARCHIVE), &archive, 0o600)?;
+    }
     for name in ["last".to_owned(), format!("last-{action}")] {
         work.host.symlink(&format!("{base}/{host}/{name}"), &run)?;
     }

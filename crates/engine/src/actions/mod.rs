@@ -3,16 +3,19 @@
 
 mod apt;
 mod base;
+mod boot_loader;
 mod confirm;
 mod debconf;
 mod encrypt;
 pub(crate) mod fetched_base;
 mod files;
 mod finish;
+mod first_boot;
 mod format;
 mod fstab;
 mod hardware;
 mod initramfs_keys;
+mod initramfs_tpm;
 mod kernel;
 mod known_packages;
 mod lvm;
@@ -20,12 +23,14 @@ mod metadata;
 mod mirror;
 mod mounts;
 mod nodes;
+mod old_etc;
 mod packages;
 mod partition;
 mod personalise;
 mod preload;
 mod raid;
 pub(crate) mod ram_disk;
+pub(crate) mod recovery;
 mod repository;
 mod resize;
 mod restore;
@@ -45,7 +50,6 @@ pub(crate) use table::is_dump;
 use crate::fault::ActionError;
 use crate::logs::LogFile;
 use crate::work::Work;
-use hostwright_model::fault::FaultKind;
 use hostwright_model::plan::{Action, Discovered, Observed, Outcome};
 
 /// What an action came to.
@@ -151,23 +155,14 @@ pub(crate) fn execute(
             personalise::personalise(work, hostname, nic.as_deref())
         }
         Action::WriteFiles { files, remove, .. } => written::write_files(work, files, remove),
-        Action::KeepOldEtc { .. } | Action::BootLoader { .. } | Action::LoadKernel { .. } => {
-            Err(not_supported(&action.title()))
-        }
+        Action::KeepOldEtc { device, file_system } => old_etc::keep(work, device, file_system),
+        Action::BootLoader { setup } => boot_loader::install(work, setup),
+        Action::LoadKernel { setup } => boot_loader::load_kernel(work, setup),
+        Action::FirstBoot => first_boot::prepare(work),
         Action::Finish => finish::finish(work),
         Action::SaveLogs => finish::save_logs(work),
         Action::UnmountTarget => mounts::unmount_step(work),
     }
-}
-
-/// An action of a plan that a newer program made.
-fn not_supported(what: &str) -> ActionError {
-    ActionError::new(
-        FaultKind::Environment,
-        "not-supported",
-        format!("this program cannot carry out a part of the plan: {what}"),
-        "use a newer hostwright on this machine, or leave that out of the plan",
-    )
 }
 
 /// The log in which FAI's readers look for an action.

@@ -125,7 +125,7 @@ impl Bench {
         let mut planner = SpacePlanner::read(&self.dir.path().join("space"));
         let (mut host, mut images) = (RealHost::default(), NoImages);
         let mut inputs = inputs("demohost", TargetProfile::Directory);
-        inputs.rules = Rules { fai_bugs: false, lenient };
+        inputs.rules = Rules { lenient, ..Rules::default() };
         let settings = settings(&base, &format!("{base}/space"));
         let mut session = Session::open(&mut host, &mut images, settings, inputs).unwrap();
         let events = &mut self.events;

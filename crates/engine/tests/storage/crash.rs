@@ -21,9 +21,12 @@ fn cuts(at: usize) -> Vec<Cut> {
     }
 }
 
-/// Runs undisturbed, then with each cut; the world at the end.
 fn crash_everywhere(fresh: &SimHost, text: &str) -> World {
-    let mut space = Space::new(text);
+    crash_everywhere_in(fresh, Space::new(text))
+}
+
+/// Runs undisturbed, then with each cut; the world at the end.
+pub fn crash_everywhere_in(fresh: &SimHost, mut space: Space) -> World {
     let mut host = fresh.clone();
     let before = host.ops().len();
     attempt(&mut host, &mut space)
@@ -48,7 +51,7 @@ fn crash_everywhere(fresh: &SimHost, text: &str) -> World {
 }
 
 /// A machine that was installed with `text` before, with a token in each file system.
-fn second_life(text: &str) -> SimHost {
+pub fn second_life(text: &str) -> SimHost {
     let mut host = machine(&disks(), RootKind::Disk);
     attempt(&mut host, &mut Space::new(text)).unwrap_or_else(|fault| panic!("{fault}"));
     boot_by_names(&mut host);

@@ -6,5 +6,6 @@
 
 mod crash;
 mod layouts;
+mod loaders;
 mod random;
 mod rig;

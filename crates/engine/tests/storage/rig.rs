@@ -3,6 +3,7 @@
 use hostwright_engine::{NoImages, Planner, Session, Settings, run};
 use hostwright_host::sim::{Effect, RootKind, SimHost, World};
 use hostwright_host::{Command, Host, MountRequest, Tool};
+use hostwright_model::api::RecoveryKey;
 use hostwright_model::existing::ExistingStorage;
 use hostwright_model::facts::{Disk, Dmi, FACTS_VERSION, Facts, Firmware};
 use hostwright_model::fault::{Fault, FaultKind};
@@ -34,9 +35,17 @@ const SKIPPED: [Phase; 9] = [
 /// A disk that no layout names.
 pub const STRANGER: &str = "/dev/vdz";
 
+/// What a test adds to a plan.
+pub type Addition = fn(&mut Plan);
+
 /// A space with one disk_config.
 #[derive(Clone)]
-pub struct Space(ConfigSpace);
+pub struct Space {
+    space: ConfigSpace,
+    addition: Option<Addition>,
+    /// Recovery keys that were given away.
+    pub recovery_keys: Vec<RecoveryKey>,
+}
 
 impl Space {
     pub fn new(disk_config: &str) -> Self {
@@ -46,13 +55,18 @@ impl Space {
         for path in ["class/README", "basefiles/TEST.tar.xz"] {
             tree.files.insert(path.to_owned(), TreeFile::file(b"", false));
         }
-        Self(parse(&tree).0)
+        Self { space: parse(&tree).0, addition: None, recovery_keys: Vec::new() }
+    }
+
+    /// The same with more steps behind those that partition and mount.
+    pub fn with(disk_config: &str, addition: Addition) -> Self {
+        Self { addition: Some(addition), ..Self::new(disk_config) }
     }
 }
 
 impl Planner for Space {
     fn plan(&mut self, inputs: &Inputs) -> Result<Plan, Box<Fault>> {
-        let mut plan = resolve(&self.0, inputs).map_err(|found| {
+        let mut plan = resolve(&self.space, inputs).map_err(|found| {
             let words: Vec<String> = found.iter().map(ToString::to_string).collect();
             Box::new(Fault::new(FaultKind::Config, "config-space", words.join("\n"), "mend it"))
         })?;
@@ -68,12 +82,20 @@ impl Planner for Space {
             let (id, action) = ("fstab".into(), Action::InstallFstab);
             stage.steps.push(Step { id, action, why: Why::default() });
         }
+        if let Some(add) = self.addition {
+            add(&mut plan);
+        }
         Ok(plan)
+    }
+
+    fn keep_recovery_key(&mut self, key: &RecoveryKey) -> Result<(), Box<Fault>> {
+        self.recovery_keys.push(key.clone());
+        Ok(())
     }
 
     fn passphrase(&mut self, file: &str, line: u32) -> Option<String> {
         let class = file.strip_prefix("disk_config/")?.parse().ok()?;
-        let config = &self.0.disk_configs.get(&class)?.config;
+        let config = &self.space.disk_configs.get(&class)?.config;
         storage::passphrase(config, line).map(str::to_owned)
     }
 }

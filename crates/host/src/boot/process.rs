@@ -21,6 +21,8 @@ pub struct Ended {
 pub enum Power {
     /// Through the firmware.
     Reboot,
+    /// Into the kernel that kexec(8) has loaded; through the firmware if that fails.
+    Kexec,
     /// Off.
     Off,
 }
@@ -82,10 +84,17 @@ pub fn power(how: Power) -> Result<(), HostError> {
     use rustix::system::{RebootCommand, reboot};
     rustix::fs::sync();
     let command = match how {
-        Power::Reboot => RebootCommand::Restart,
+        Power::Kexec if reboot(RebootCommand::Kexec).is_err() => RebootCommand::Restart,
+        Power::Reboot | Power::Kexec => RebootCommand::Restart,
         Power::Off => RebootCommand::PowerOff,
     };
     reboot(command).map_err(failed("end", "the machine"))
+}
+
+/// True if kexec(8) has loaded a kernel that [`Power::Kexec`] would start.
+pub fn has_loaded_kernel() -> bool {
+    let loaded = std::fs::read_to_string("/sys/kernel/kexec_loaded");
+    loaded.is_ok_and(|text| text.trim() == "1")
 }
 
 /// Milliseconds since the kernel started.

@@ -29,6 +29,10 @@ pub(super) enum Content {
         uuid: String,
         /// The key that opens it.
         key: Vec<u8>,
+        /// Keys that were added, which open it, too.
+        more_keys: Vec<Vec<u8>>,
+        /// The registers of the TPM that opens it.
+        sealed: Option<String>,
         inner: Option<Box<Slot>>,
     },
 }

@@ -102,6 +102,13 @@ impl SimHost {
         self.state.root.put(path.trim_start_matches('/'), node);
     }
 
+    /// The same machine with a TPM.
+    #[must_use]
+    pub fn with_tpm2(mut self) -> Self {
+        self.state.facts.tpm2 = true;
+        self
+    }
+
     /// Says what a script does when it is executed or sourced, by its absolute path; or what shell
     /// text does that contains `path`.
     pub fn script(&mut self, path: impl Into<String>, effect: Effect) {
@@ -263,7 +270,7 @@ impl Host for SimHost {
 
     fn write_at(&mut self, path: &str, offset: u64, bytes: &[u8]) -> Result<(), HostError> {
         self.operate(format!("overwrite {path} at {offset}"), |host, torn| {
-            if torn { Ok(()) } else { host.state.write_image(path, bytes) }
+            if torn { Ok(()) } else { host.state.write_image(path, offset, bytes) }
         })
     }
 

@@ -44,6 +44,10 @@ pub(super) struct State {
     pub(super) swaps: Vec<String>,
     /// What was read of devices, by the bytes that stand for it.
     pub(super) images: BTreeMap<String, Image>,
+    /// Code outside of every file, by device and offset.
+    pub(super) boot_code: BTreeMap<(String, u64), Vec<u8>>,
+    /// What the firmware can start, by number.
+    pub(super) firmware_entries: BTreeMap<u16, String>,
     /// Exported variables of the shell, while it runs.
     pub(super) shell: Option<BTreeMap<String, String>>,
 }
@@ -79,6 +83,8 @@ impl State {
             mounts: Vec::new(),
             swaps: Vec::new(),
             images: BTreeMap::new(),
+            boot_code: BTreeMap::new(),
+            firmware_entries: BTreeMap::new(),
             shell: None,
         }
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// Everything that lasts on a simulated machine, a line each: files as `/dev/vda1:/etc/fstab` (or
 /// `root:/etc/fstab` on a machine whose root lasts), `/dev/vda table`, `/dev/vda1 partition`,
-/// `/dev/vda1 content`, `vg1 group`, `mount /target`, `swap /dev/vda2`. What is in memory is not
+/// `/dev/vda1 content`, `/dev/vda code at 0`, `vg1 group`, `mount /target`, `swap /dev/vda2`. What is in memory is not
 /// part of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct World(BTreeMap<String, String>);
@@ -59,6 +59,14 @@ impl World {
         for mount in &state.mounts {
             let line = format!("{} {} {}", mount.source, mount.kind, mount.options);
             world.0.insert(format!("mount {}", mount.target), line);
+        }
+        for ((device, offset), code) in &state.boot_code {
+            let sum: u64 = code.iter().zip(1..).map(|(byte, at)| u64::from(*byte) * at).sum();
+            let line = format!("{} bytes, sum {sum}", code.len());
+            world.0.insert(format!("{device} code at {offset}"), line);
+        }
+        for (number, entry) in &state.firmware_entries {
+            world.0.insert(format!("firmware entry {number}"), entry.clone());
         }
         for swap in &state.swaps {
             world.0.insert(format!("swap {swap}"), "on".to_owned());
@@ -136,7 +144,13 @@ impl World {
             Content::PhysicalVolume { group: Some(group), .. } => {
                 line.push_str(&format!(" of {group}"));
             }
-            Content::Luks { inner, .. } => {
+            Content::Luks { inner, more_keys, sealed, .. } => {
+                if !more_keys.is_empty() {
+                    line.push_str(&format!(" and {} keys more", more_keys.len()));
+                }
+                if let Some(registers) = sealed {
+                    line.push_str(&format!(" sealed to {registers}"));
+                }
                 let inner = inner.as_deref().and_then(Slot::seen);
                 self.add_content(&format!("{device} clear"), inner);
             }

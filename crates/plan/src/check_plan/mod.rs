@@ -251,6 +251,7 @@ impl Auditor<'_> {
             | Action::WriteFiles { .. }
             | Action::BootLoader { .. }
             | Action::LoadKernel { .. }
+            | Action::FirstBoot
             | Action::Personalise { .. } => self.demand_base(id),
             Action::UnmountTarget => {
                 let message = "what is mounted in the running system is in use";

@@ -188,6 +188,11 @@ impl Planner<'_> {
             // Whoever skips the task does not want to lose what was installed.
             self.stages.push(Stage { phase: Phase::Finish, steps: flush, barrier: false });
         }
+        if self.inputs.rules.first_boot && self.inputs.target == TargetProfile::DiskFile {
+            let why = Why::because("copies of the image are to be machines of their own");
+            let steps = vec![step("first-boot", Action::FirstBoot, why)];
+            self.stages.push(Stage { phase: Phase::Finish, steps, barrier: false });
+        }
         self.fixed(Phase::Finish, "finish", Action::Finish);
         if self.inputs.target.has_disks() {
             self.hooks(Phase::Chboot);

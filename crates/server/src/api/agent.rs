@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::problem::Problem;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use hostwright_model::api::{ApiError, EventAck, EventBatch, Order};
+use hostwright_model::api::{ApiError, EventAck, EventBatch, Order, RecoveryKey};
 use hostwright_model::facts::Facts;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -43,6 +43,21 @@ pub(super) async fn facts(
     Json(facts): Json<Facts>,
 ) -> Result<StatusCode, Problem> {
     to_the_end(async move { app.facts(&run, facts).await }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A key to keep that opens an encrypted device of the machine when nothing else does. No answer of
+/// the API ever holds it.
+#[utoipa::path(post, path = "/api/v1/agent/recovery-keys", tag = "agent",
+    request_body = RecoveryKey,
+    responses((status = 204), (status = 400, body = ApiError), (status = 401, body = ApiError),
+              (status = 410, body = ApiError)))]
+pub(super) async fn recovery_key(
+    ReportingRun(run): ReportingRun,
+    State(app): State<Arc<App>>,
+    Json(key): Json<RecoveryKey>,
+) -> Result<StatusCode, Problem> {
+    to_the_end(async move { app.keep_recovery_key(&run, key).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

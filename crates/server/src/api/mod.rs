@@ -53,6 +53,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/api/v1/agent/order", get(agent::order))
         .route("/api/v1/agent/facts", put(agent::facts))
         .route("/api/v1/agent/events", post(agent::events))
+        .route("/api/v1/agent/recovery-keys", post(agent::recovery_key))
         .with_state(Arc::clone(app))
 }
 

@@ -16,7 +16,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
         machines::monitored,
         runs::list, runs::show, runs::progress, runs::events,
         stream::events,
-        agent::order, agent::facts, agent::events,
+        agent::order, agent::facts, agent::events, agent::recovery_key,
     ),
     security(("token" = [])),
 )]

@@ -35,7 +35,7 @@ pub(super) fn check(raw: Raw, source: &SourceText<'_>) -> Result<Config, Vec<Dia
         installer_dir: raw.installer_dir.map(|dir| checker.installer_dir(dir)),
         open_page: raw.open_page.unwrap_or(listen.ip().is_loopback()),
         kernel_cmdline: raw.kernel_cmdline.map_or(String::new(), |line| checker.cmdline(line)),
-        rules: Rules { fai_bugs: raw.fai_bugs, lenient: raw.lenient },
+        rules: Rules { fai_bugs: raw.fai_bugs, lenient: raw.lenient, ..Rules::default() },
         tftp,
         spaces: checker.spaces(raw.spaces),
         dhcp: raw.dhcp.and_then(|dhcp| checker.dhcp(dhcp, listen)),

@@ -16,6 +16,7 @@ pub(super) fn cryptsetup(state: &mut State, call: &Call<'_>) -> Result<Reply, Ho
         "--key-size -s",
         "--hash -h",
         "--pbkdf",
+        "--pbkdf-force-iterations",
         "--iter-time -i",
     ];
     let options = call.options(&flags, &valued)?;
@@ -30,6 +31,10 @@ pub(super) fn cryptsetup(state: &mut State, call: &Call<'_>) -> Result<Reply, Ho
             let plain = options.value("--type") == Some("plain");
             let key = key(state, call, options.value("--key-file"));
             Ok(open(state, device, name, key.filter(|_| !plain)))
+        }
+        ["luksAddKey", device, "-"] => {
+            let key = key(state, call, options.value("--key-file"));
+            Ok(add_key(state, call, device, key))
         }
         ["close", name] => Ok(close(state, name)),
         ["luksHeaderBackup", _] => Ok(Reply::ok()),
@@ -61,9 +66,50 @@ fn luks_format(
     if let Some(user) = state.user_of(device) {
         return Ok(Reply::fail(5, format!("Cannot use {device} which is in use: {user}")));
     }
-    let new = Content::Luks { uuid: uuid_of(&["luks", device]), key, inner: None };
+    let uuid = uuid_of(&["luks", device]);
+    let new = Content::Luks { uuid, key, more_keys: Vec::new(), sealed: None, inner: None };
     state.blocks.set_content(&place, (!call.torn).then_some(new));
     Ok(Reply::ok())
+}
+
+/// A further key for a device that `key` opens, from standard input.
+fn add_key(state: &mut State, call: &Call<'_>, device: &str, given: Option<Vec<u8>>) -> Reply {
+    let new = call.command.stdin.clone().unwrap_or_default();
+    let Some(place) = state.blocks.find(device) else {
+        return Reply::fail(4, format!("Device {device} does not exist"));
+    };
+    match state.blocks.content_mut(&place) {
+        Some(Content::Luks { key, more_keys, .. }) if given.as_ref() == Some(key) => {
+            if !call.torn {
+                more_keys.push(new);
+            }
+            Reply::ok()
+        }
+        _ => Reply::fail(2, "No key available with this passphrase."),
+    }
+}
+
+/// Seals a device that a key file opens to the TPM, where the machine has one.
+pub(super) fn systemd_cryptenroll(state: &mut State, call: &Call<'_>) -> Result<Reply, HostError> {
+    let options = call.options(&[], &["--unlock-key-file", "--tpm2-device", "--tpm2-pcrs"])?;
+    let [device] = options.words[..] else { return Err(call.unknown("it takes one device")) };
+    if !state.facts.tpm2 {
+        return Ok(Reply::fail(1, "No TPM2 device found."));
+    }
+    let given = key(state, call, options.value("--unlock-key-file"));
+    let registers = options.value("--tpm2-pcrs").unwrap_or_default().to_owned();
+    let Some(place) = state.blocks.find(device) else {
+        return Ok(Reply::fail(1, format!("Failed to load LUKS header of {device}")));
+    };
+    match state.blocks.content_mut(&place) {
+        Some(Content::Luks { key, sealed, .. }) if given.as_ref() == Some(key) => {
+            if !call.torn {
+                *sealed = Some(registers);
+            }
+            Ok(Reply::ok())
+        }
+        _ => Ok(Reply::fail(1, "Failed to unlock LUKS superblock")),
+    }
 }
 
 /// Opens LUKS with its key, or a plain mapping without one.
@@ -79,7 +125,11 @@ fn open(state: &mut State, device: &str, name: &str, key: Option<Vec<u8>>) -> Re
     }
     let plain = match (key, state.blocks.content(&place)) {
         (None, _) => Some(None),
-        (Some(given), Some(Content::Luks { key, .. })) if given == *key => None,
+        (Some(given), Some(Content::Luks { key, more_keys, .. }))
+            if given == *key || more_keys.contains(&given) =>
+        {
+            None
+        }
         (Some(_), Some(Content::Luks { .. })) => return Reply::fail(2, "No key available."),
         (Some(_), _) => {
             return Reply::fail(1, format!("Device {device} is not a valid LUKS device."));

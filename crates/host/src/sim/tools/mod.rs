@@ -5,6 +5,7 @@
 
 mod crypt;
 mod format;
+mod loader;
 mod lvm;
 mod options;
 mod packages;
@@ -116,6 +117,14 @@ pub(super) fn run(state: &mut State, call: &Call<'_>) -> Result<Reply, HostError
         Tool::SshKeygen => system::ssh_keygen(state, call),
         Tool::SystemdMachineIdSetup => system::machine_id_setup(state, call),
         Tool::Udevadm => system::udevadm(call),
+        Tool::GrubMkimage => loader::grub_mkimage(state, call),
+        Tool::GrubMkconfig => loader::grub_mkconfig(state, call),
+        Tool::UpdateInitramfs => loader::update_initramfs(state, call),
+        Tool::Efibootmgr => loader::efibootmgr(state, call),
+        Tool::Kexec => loader::kexec(state, call),
+        Tool::Cp => loader::cp(state, call),
+        Tool::Bash => loader::bash(state, call),
+        Tool::SystemdCryptenroll => crypt::systemd_cryptenroll(state, call),
         // Files of the simulation have no owners.
         Tool::Chgrp => call.options(&["--recursive"], &[]).map(|_| Reply::ok()),
         Tool::Modprobe => Ok(Reply::ok()),
