@@ -7,6 +7,7 @@ use hostwright_model::fault::Fault;
 use hostwright_model::size::ByteSize;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Where the session's events go.
@@ -94,15 +95,32 @@ impl Reporter {
 
 /// Says on the consoles why something has to wait: at once, and again every minute.
 pub(crate) fn waiting(console: &Console) -> impl FnMut(&ClientError, Duration) {
-    const REPEAT_AFTER: Duration = Duration::from_secs(60);
-    let mut told: Option<(String, Instant)> = None;
-    move |error, _pause| {
+    let mut patience = Patience::new(console.clone());
+    move |error, _pause| patience.tell(error)
+}
+
+/// What the consoles were told of something that has to wait.
+pub(crate) struct Patience {
+    console: Console,
+    told: Option<(String, Instant)>,
+}
+
+impl Patience {
+    pub(crate) fn new(console: Console) -> Self {
+        Self { console, told: None }
+    }
+
+    /// Says why, unless that was said within the last minute.
+    pub(crate) fn tell(&mut self, error: &dyn Error) {
+        const REPEAT_AFTER: Duration = Duration::from_secs(60);
         let why = crate::fault::sentence(error);
-        let known =
-            told.as_ref().is_some_and(|(text, at)| *text == why && at.elapsed() < REPEAT_AFTER);
-        if !known {
-            console.say(&format!("{why}; trying on"));
-            told = Some((why, Instant::now()));
+        let is_known = self
+            .told
+            .as_ref()
+            .is_some_and(|(text, at)| *text == why && at.elapsed() < REPEAT_AFTER);
+        if !is_known {
+            self.console.say(&format!("{why}; trying on"));
+            self.told = Some((why, Instant::now()));
         }
     }
 }

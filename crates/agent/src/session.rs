@@ -17,13 +17,12 @@ use crate::space::{self, SPACE_DIR};
 use crate::{WORK_DIR, network, tools_root};
 use hostwright_client::AgentClient;
 use hostwright_engine::{Session, Settings};
-use hostwright_host::boot::{process, root};
+use hostwright_host::boot::{next_boot, process, root};
 use hostwright_host::real::RealHost;
 use hostwright_host::{Command, Host, HostError, Tool};
 use hostwright_model::api::{Blob, Order, RecoveryKey};
 use hostwright_model::class::ClassList;
 use hostwright_model::event::EventBody;
-
 use hostwright_model::facts::Facts;
 use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::overrides::Overrides;
@@ -70,12 +69,16 @@ pub fn report_crash() -> i32 {
 
 fn install(console: &Console) -> Result<(), Box<Fault>> {
     let connected = connect(console)?;
+    boot_here_again(console);
     let done = connected.carry_out();
     let reporter = &connected.reporter;
     match &done {
         Ok(()) => {
             reporter.emit(EventBody::Rebooting);
             reporter.deliver();
+            // Not before the server knows: it would wait for a machine that boots its disk.
+            let followed = next_boot::follow_order(Path::new(next_boot::VARIABLES));
+            followed.unwrap_or_else(|error| console.say(&fault::sentence(&error)));
         }
         Err(fault) => {
             reporter.fail(fault);
@@ -83,6 +86,15 @@ fn install(console: &Console) -> Result<(), Box<Fault>> {
         }
     }
     done
+}
+
+/// A machine that loses power before the end shall ask its server again, not start from a disk that
+/// the boot loader's setup has put first already. Firmware that refuses is no reason to stop.
+fn boot_here_again(console: &Console) {
+    let set = next_boot::repeat(Path::new(next_boot::VARIABLES));
+    if let Err(error) = set {
+        console.say(&fault::sentence(&error));
+    }
 }
 
 /// The server has said what to do.
@@ -164,7 +176,8 @@ impl Connected {
         facts: Facts,
     ) -> Result<(), Box<Fault>> {
         let store = format!("{}{}", self.server.trim_end_matches('/'), self.order.store_path);
-        let mut images = StoreImages::new(&store, format!("{WORK_DIR}/image"));
+        let console = self.reporter.console().clone();
+        let mut images = StoreImages::new(&store, format!("{WORK_DIR}/image"), console);
         let (settings, inputs) =
             (settings(&self.order, &self.boot_vars), inputs(&self.order, facts)?);
         let mut session = Session::open(host, &mut images, settings, inputs)?;

@@ -16,6 +16,8 @@ use std::process::ExitCode;
 pub enum Failure {
     /// Something failed.
     Fault(Box<Fault>),
+    /// The verb was used wrongly, in a way that clap cannot see.
+    Usage(Box<Fault>),
     /// Somebody's input has mistakes.
     Diagnostics(Vec<Diagnostic>),
 }
@@ -129,7 +131,7 @@ impl From<anyhow::Error> for Failure {
 
 /// A mistake in the arguments that clap cannot see.
 pub fn usage(message: impl Into<String>, cure: impl Into<String>) -> Failure {
-    Fault::new(FaultKind::Config, "usage", message, cure).into()
+    Failure::Usage(Box::new(Fault::new(FaultKind::Config, "usage", message, cure)))
 }
 
 /// A file that cannot be read or written.
@@ -149,25 +151,35 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Exit status of wrong usage, which clap has too.
+const WRONG_USAGE: u8 = 2;
+
 /// Tells the user and chooses the exit status.
 pub fn report(failure: &Failure, as_json: bool) -> ExitCode {
-    let kind = match failure {
+    match failure {
         Failure::Fault(fault) => {
-            match as_json {
-                true => json::print(&serde_json::json!({ "fault": fault })),
-                false => print_fault(fault),
-            }
-            fault.kind
+            tell(fault, as_json);
+            exit_status(fault.kind)
+        }
+        Failure::Usage(fault) => {
+            tell(fault, as_json);
+            ExitCode::from(WRONG_USAGE)
         }
         Failure::Diagnostics(found) => {
             match as_json {
                 true => json::print(&serde_json::json!({ "diagnostics": found })),
                 false => diagnostics::print(found),
             }
-            FaultKind::Config
+            exit_status(FaultKind::Config)
         }
-    };
-    exit_status(kind)
+    }
+}
+
+fn tell(fault: &Fault, as_json: bool) {
+    match as_json {
+        true => json::print(&serde_json::json!({ "fault": fault })),
+        false => print_fault(fault),
+    }
 }
 
 /// The exit status that says who must act.

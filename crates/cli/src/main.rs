@@ -8,6 +8,7 @@ mod directory_run;
 mod fai;
 mod faults;
 mod git;
+mod isolation;
 mod machine_args;
 mod render;
 mod space;

@@ -23,6 +23,7 @@ mod sender;
 mod stream;
 
 pub use agent::AgentClient;
+pub use backoff::Backoff;
 pub use error::ClientError;
 pub use operator::OperatorClient;
 pub use sender::EventSender;

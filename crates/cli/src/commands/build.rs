@@ -5,16 +5,15 @@ use super::disk_image::DiskImage;
 use super::image::{byte_bar, print_image};
 use crate::directory_run::{Built, DirectoryRun, Observer};
 use crate::faults::{Failure, file, usage};
+use crate::isolation;
 use crate::machine_args::FirmwareArg;
 use crate::render::json;
 use crate::render::progress::Bars;
 use crate::space_args::SpaceArgs;
 use hostwright_engine::sandbox;
-use hostwright_host::namespace;
 use hostwright_media::disk_image::DiskImageFormat;
 use hostwright_model::event::Event;
 use hostwright_model::facts::Firmware;
-use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::image::{ImageOrigin, ImageRef};
 use hostwright_model::plan::Rules;
 use hostwright_model::progress::RunProgress;
@@ -154,14 +153,9 @@ impl Args {
 /// Does it.
 pub fn run(mut args: Args, as_json: bool) -> Result<ExitCode, Failure> {
     let wanted = args.wanted()?;
-    if !namespace::is_root() {
-        let message = "a build mounts file systems and runs programs in another root";
-        let fault = Fault::new(FaultKind::Environment, "needs-root", message, "run it as root");
-        return Err(fault.into());
-    }
-    if std::env::var_os(namespace::OWN_PROCESSES).is_none() {
-        let status = namespace::own_processes()?;
-        return Ok(ExitCode::from(u8::try_from(status).unwrap_or(1)));
+    let why = "a build mounts file systems and runs programs in another root";
+    if let Some(status) = isolation::own_processes(why)? {
+        return Ok(status);
     }
     args.space.locate()?;
     let args = &args;

@@ -4,7 +4,7 @@ use crate::faults::Failure;
 use crate::render::{json, table};
 use clap::Subcommand;
 use hostwright_client::OperatorClient;
-use hostwright_model::api::{Machine, MachineSpec, NextBoot, Run};
+use hostwright_model::api::{Machine, MachineSpec, NextBoot, Run, UnknownMachine};
 use hostwright_model::ids::{MacAddr, MachineName};
 use hostwright_model::monitored::MonitoredMachine;
 use std::net::Ipv4Addr;
@@ -138,7 +138,13 @@ pub fn run(verb: Verb, as_json: bool) -> Result<ExitCode, Failure> {
             let text = format!("{} will boot from its disk (run {} taken back)", one.name, run.id);
             print_run(&run, &text, as_json);
         }
-        Verb::Remove(one) => one.server.client()?.remove_machine(&MachineName::new(one.name))?,
+        Verb::Remove(one) => {
+            one.server.client()?.remove_machine(&MachineName::new(&one.name))?;
+            match as_json {
+                true => json::print(&serde_json::json!({ "removed": one.name })),
+                false => println!("{} is forgotten", one.name),
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -216,8 +222,13 @@ fn list_unknown(client: &OperatorClient, as_json: bool) -> Result<(), Failure> {
         json::print(&unknown);
         return Ok(());
     }
-    let rows: Vec<_> = unknown.iter().map(|m| [m.mac.to_string(), m.asked_for.clone()]).collect();
-    table::print(["ADDRESS", "ASKED FOR"], &rows);
+    let row = |seen: &UnknownMachine| {
+        let time = jiff::Timestamp::from_millisecond(seen.last_seen_ms);
+        let time = time.map_or_else(|_| String::new(), |time| format!("{time:.0}"));
+        [seen.mac.to_string(), seen.asked_for.clone(), time]
+    };
+    let rows: Vec<_> = unknown.iter().map(row).collect();
+    table::print(["ADDRESS", "ASKED FOR", "LAST SEEN"], &rows);
     Ok(())
 }
 

@@ -69,7 +69,7 @@ pub fn run(verb: Verb, as_json: bool) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Verb::Undo(args) => undo(&args, as_json),
-        Verb::Watch(one) => watch(&one.server.client()?, &RunId::new(one.run)),
+        Verb::Watch(one) => watch(&one.server.client()?, &RunId::new(one.run), as_json),
     }
 }
 
@@ -121,20 +121,34 @@ fn show(run: &Run, progress: &RunProgress, as_json: bool) {
     }
 }
 
-fn watch(client: &OperatorClient, id: &RunId) -> Result<ExitCode, Failure> {
-    let mut bars = Bars::default();
+/// With JSON a line each time something changes.
+fn watch(client: &OperatorClient, id: &RunId, as_json: bool) -> Result<ExitCode, Failure> {
+    let (mut bars, mut told) = (Bars::default(), None);
     loop {
         let (run, progress) = (client.run(id)?, client.progress(id)?);
-        bars.show(&progress);
+        if !as_json {
+            bars.show(&progress);
+        } else if told.as_ref() != Some(&(run.clone(), progress.clone())) {
+            json::print_line(&serde_json::json!({ "run": run, "progress": progress }));
+            told = Some((run.clone(), progress.clone()));
+        }
         if !run.state.is_open() {
             bars.clear();
-            println!("{} {}", run.machine, state_of(&run));
-            if let Some(fault) = progress.fault {
-                return Err(fault.into());
-            }
-            return Ok(ExitCode::from(u8::from(run.state != RunState::Installed)));
+            return ended(&run, progress, as_json);
         }
         std::thread::sleep(Duration::from_millis(300));
+    }
+}
+
+/// The exit status says who must act, in JSON too, where everything has been told.
+fn ended(run: &Run, progress: RunProgress, as_json: bool) -> Result<ExitCode, Failure> {
+    if !as_json {
+        println!("{} {}", run.machine, state_of(run));
+    }
+    match progress.fault {
+        Some(fault) if as_json => Ok(crate::faults::exit_status(fault.kind)),
+        Some(fault) => Err(fault.into()),
+        None => Ok(ExitCode::from(u8::from(run.state != RunState::Installed))),
     }
 }
 

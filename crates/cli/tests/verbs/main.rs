@@ -5,6 +5,8 @@
 
 mod check;
 mod explain;
+mod installer;
+mod lab;
 mod layout;
 mod plan;
 mod space;

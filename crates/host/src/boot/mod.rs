@@ -9,6 +9,7 @@ mod glob;
 pub mod links;
 pub mod load;
 pub mod modules;
+pub mod next_boot;
 pub mod process;
 pub mod root;
 

@@ -12,3 +12,4 @@ mod site;
 mod stream;
 mod sudden_death;
 mod tokens;
+mod unknown;
