@@ -92,7 +92,8 @@ fn opening_problem(text: &str) -> Option<&'static str> {
         .take_while(|line| line.starts_with("//!"))
         .map(|line| format!("{line} "))
         .collect();
-    let says_never = ["never", "not ", "nothing", " no "].iter().any(|word| opening.contains(word));
+    let lower = opening.to_lowercase();
+    let says_never = ["never", "not ", "nothing", " no "].iter().any(|word| lower.contains(word));
     if !says_never {
         return Some("does not say what the crate never does");
     }

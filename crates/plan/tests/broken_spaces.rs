@@ -209,12 +209,14 @@ fn every_broken_space_has_one_finding_and_no_plan() {
 }
 
 /// The engine itself, on a simulated machine from its first step on: class scripts run, and the disks
-/// are those of before when the plan with the defect is refused.
+/// are those of before when the plan with the defect is refused. What a hook is to have done before is
+/// not simulated: those cases are refused by the planner, above.
 #[test]
 fn a_broken_space_writes_to_no_disk() {
     let minimal = support::minimal();
     let mut wrong = Vec::new();
-    for case in table().case.iter().filter(|case| !case.warning) {
+    let has_no_hook = |case: &&Case| case.functions.is_empty() && case.disk_list.is_none();
+    for case in table().case.iter().filter(|case| !case.warning).filter(has_no_hook) {
         let outcome = simulated::run(&case.tree(minimal.clone()), case.inputs());
         if outcome.fault.as_deref() != Some(&case.code) || !outcome.written.is_empty() {
             wrong.push(format!("{}: {outcome:?}", case.name));

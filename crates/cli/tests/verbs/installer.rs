@@ -50,7 +50,7 @@ fn root_an_interrupted_build_leaves_no_mount_and_no_process() {
     let log = fs::File::create(bench.dir().join("log")).unwrap();
     build.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).process_group(0);
     let mut build = build.spawn().unwrap();
-    wait_for("nothing is mounted", 280, || {
+    wait_for("nothing is mounted", 900, || {
         let ended = build.try_wait().unwrap();
         let log = || fs::read_to_string(bench.dir().join("log")).unwrap();
         assert!(ended.is_none(), "the build ended by itself: {}", log());

@@ -48,7 +48,7 @@ impl Images for NoImages {
 }
 
 /// Runs the space of `tree` as a machine does it whose scripts give it the classes and variables of
-/// `inputs`. What hooks did before, if they did, is known from the beginning.
+/// `inputs`.
 pub fn run(tree: &ConfigTree, mut inputs: Inputs) -> Outcome {
     let mut host = SimHost::new(inputs.facts.clone(), RootKind::Memory);
     for (path, file) in &tree.files {
@@ -58,10 +58,7 @@ pub fn run(tree: &ConfigTree, mut inputs: Inputs) -> Outcome {
     for (path, text) in [("/etc/resolv.conf", ""), ("/etc/hosts", ""), ("/dev/null", "")] {
         host.add_file(path, text, 0o644);
     }
-    let has_hooks = !inputs.skips.is_empty()
-        || !inputs.overrides.functions.is_empty()
-        || inputs.overrides.disk_list.is_some();
-    if let (Some(classes), Some(vars), false) = (&inputs.classes, &inputs.vars, has_hooks) {
+    if let (Some(classes), Some(vars)) = (&inputs.classes, &inputs.vars) {
         scripts(&mut host, classes);
         let value = |(name, var): (&String, &hostwright_model::vars::Var)| {
             (name.clone(), var.value.clone())
