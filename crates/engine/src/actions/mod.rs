@@ -149,7 +149,9 @@ pub(crate) fn execute(
         Action::Personalise { hostname, nic } => {
             personalise::personalise(work, hostname, nic.as_deref())
         }
-        Action::WriteFiles { files, remove, .. } => written::write_files(work, files, remove),
+        Action::WriteFiles { topic, files, remove } => {
+            written::write_files(work, *topic, files, remove)
+        }
         Action::KeepOldEtc { .. } | Action::BootLoader { .. } | Action::LoadKernel { .. } => {
             Err(not_supported(&action.title()))
         }

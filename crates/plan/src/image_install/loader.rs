@@ -2,7 +2,7 @@
 
 use super::ImageInstall;
 use crate::finding::Finding;
-use crate::machine_file::{BootSection, LoaderName, Section};
+use crate::machine_file::{BootSection, LoaderName, MachineFile, Section};
 use hostwright_model::boot_loader::{BootLoader, BootSetup, EspPlace, KernelFiles, KexecSetup};
 use hostwright_model::diagnostic::Diagnostic;
 use hostwright_model::facts::Firmware;
@@ -22,15 +22,13 @@ pub(super) struct Boot {
     pub why: Why,
 }
 
-impl Boot {
-    /// The loader on a boot disk.
-    pub fn loader(&self, disk: &str) -> BootLoader {
-        match self.name {
-            LoaderName::GrubBios => BootLoader::GrubBios { disks: vec![disk.to_owned()] },
-            LoaderName::GrubUefi => BootLoader::GrubUefi,
-            LoaderName::SystemdBoot => BootLoader::SystemdBoot,
-            LoaderName::Uki => BootLoader::Uki,
-        }
+/// The loader of this name on a boot disk.
+pub(super) fn loader(name: LoaderName, disk: &str) -> BootLoader {
+    match name {
+        LoaderName::GrubBios => BootLoader::GrubBios { disks: vec![disk.to_owned()] },
+        LoaderName::GrubUefi => BootLoader::GrubUefi,
+        LoaderName::SystemdBoot => BootLoader::SystemdBoot,
+        LoaderName::Uki => BootLoader::Uki,
     }
 }
 
@@ -151,19 +149,29 @@ fn firmware_name(firmware: Firmware) -> &'static str {
     }
 }
 
-/// Whether a loader that is asked for suits the machine and is in the image.
-fn suits(install: &ImageInstall<'_>, name: LoaderName) -> Result<(), Diagnostic> {
-    let Some(file) = &install.described.settings else { return Ok(()) };
-    let firmware = install.inputs.facts.firmware;
+/// The mistake of a loader for other firmware than the machine has.
+pub(crate) fn wrong_firmware(
+    file: &MachineFile,
+    name: LoaderName,
+    firmware: Firmware,
+) -> Option<Diagnostic> {
     let needs = if name == LoaderName::GrubBios { Firmware::Bios } else { Firmware::Uefi };
-    if needs != firmware {
+    (needs != firmware).then(|| {
         let message = format!(
             "this machine boots by {}, and the boot loader is for {}",
             firmware_name(firmware),
             firmware_name(needs)
         );
         let cure = "leave loader out, or change how the machine boots in its firmware";
-        return Err(file.error_in(Section::Boot, "wrong-loader", message, cure));
+        file.error_in(Section::Boot, "wrong-loader", message, cure)
+    })
+}
+
+/// Whether a loader that is asked for suits the machine and is in the image.
+fn suits(install: &ImageInstall<'_>, name: LoaderName) -> Result<(), Diagnostic> {
+    let Some(file) = &install.described.settings else { return Ok(()) };
+    if let Some(mistake) = wrong_firmware(file, name, install.inputs.facts.firmware) {
+        return Err(mistake);
     }
     if has_part(install, name) {
         return Ok(());
@@ -210,29 +218,64 @@ fn missing_tools(install: &ImageInstall<'_>, name: LoaderName) -> Vec<Diagnostic
     found
 }
 
+/// Where a boot loader is installed.
+pub(crate) struct Site<'a> {
+    /// The disks.
+    pub layout: &'a StorageLayout,
+    /// Debian's name of the architecture.
+    pub architecture: &'a str,
+    /// What the entry is called.
+    pub label: &'a str,
+    /// The kernel, where it is known.
+    pub kernel: Option<KernelFiles>,
+    /// True if the initramfs has to be made anew.
+    pub rebuild_initrd: bool,
+}
+
+/// The loader that was chosen for an image.
+pub(super) fn setup_of(
+    install: &ImageInstall<'_>,
+    layout: &StorageLayout,
+    boot: &Boot,
+) -> BootSetup {
+    let site = Site {
+        layout,
+        architecture: &install.inputs.facts.architecture,
+        label: &install.described.image.name,
+        kernel: Some(boot.kernel.clone()),
+        rebuild_initrd: encrypts_root(install),
+    };
+    setup(&section(install), boot.name, site)
+}
+
 /// Everything that the engine needs to install the loader.
-pub(super) fn setup(install: &ImageInstall<'_>, layout: &StorageLayout, boot: &Boot) -> BootSetup {
-    let section = section(install);
-    let uefi = boot.name != LoaderName::GrubBios;
+pub(crate) fn setup(section: &BootSection, name: LoaderName, site: Site<'_>) -> BootSetup {
+    let uefi = name != LoaderName::GrubBios;
+    let layout = site.layout;
     let root = mounted(layout, "/");
-    let disk = layout.disks.first().map_or("", |disk| disk.device.as_str());
+    let disk = boot_disk(layout);
+    let timeout = if uefi { UEFI_TIMEOUT_SECONDS } else { 0 };
     BootSetup {
-        loader: boot.loader(disk),
+        loader: loader(name, disk),
         esp: esp(layout).filter(|_| uefi),
         boot_mount: mounted(layout, "/boot").map(|_| "/boot".to_owned()),
         root_device: root.map_or_else(String::new, |root| root.device.clone()),
-        kernel: Some(boot.kernel.clone()),
-        kernel_args: kernel_args(install, &section, root),
-        rebuild_initrd: encrypts_root(install),
+        kernel: site.kernel,
+        kernel_args: kernel_args(site.architecture, section, root),
+        rebuild_initrd: site.rebuild_initrd,
         nvram_entry: uefi && section.nvram_entry.unwrap_or(true),
         removable_path: uefi && section.removable_path.unwrap_or(true),
-        label: install.described.image.name.clone(),
-        timeout_seconds: section.timeout_seconds.unwrap_or(match uefi {
-            true => UEFI_TIMEOUT_SECONDS,
-            false => 0,
-        }),
+        label: site.label.to_owned(),
+        timeout_seconds: section.timeout_seconds.unwrap_or(timeout),
         serial: section.serial.console(),
     }
+}
+
+/// The disk that holds `/boot` or the root, else the first.
+fn boot_disk(layout: &StorageLayout) -> &str {
+    let is_disk = |device: &&String| layout.disks.iter().any(|disk| disk.device == **device);
+    let told = layout.boot.boot_device.as_ref().filter(is_disk);
+    told.or(layout.disks.first().map(|disk| &disk.device)).map_or("", String::as_str)
 }
 
 /// The same kernel, started without the firmware.
@@ -261,18 +304,14 @@ fn esp(layout: &StorageLayout) -> Option<EspPlace> {
 }
 
 /// Dominator's arguments, then the machine's own. The last console is the one that `/dev/console` is.
-fn kernel_args(
-    install: &ImageInstall<'_>,
-    section: &BootSection,
-    root: Option<&Volume>,
-) -> Vec<String> {
+fn kernel_args(architecture: &str, section: &BootSection, root: Option<&Volume>) -> Vec<String> {
     let mut args = vec!["ro".to_owned()];
     if let Some(btrfs) = root.and_then(|root| root.btrfs.as_ref()) {
         args.push(format!("rootflags=subvol={}", btrfs.subvolume));
     }
     args.push("console=tty0".to_owned());
     if let Some(serial) = section.serial.console() {
-        let line = if install.inputs.facts.architecture == "arm64" { "ttyAMA" } else { "ttyS" };
+        let line = if architecture == "arm64" { "ttyAMA" } else { "ttyS" };
         args.push(format!("console={line}{},{}n8", serial.unit, serial.baud));
     }
     args.extend(section.kernel_args.iter().cloned());

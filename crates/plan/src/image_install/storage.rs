@@ -1,7 +1,7 @@
 //! The layout of an image's machine: solved, encrypted without stretched keys, and large enough.
 
 use super::ImageInstall;
-use super::loader::{Boot, encrypts};
+use super::loader::{Boot, encrypts, loader};
 use crate::dominator::layout::{Site, disk_config};
 use crate::finding::Finding;
 use crate::machine_file::Section;
@@ -47,7 +47,7 @@ pub(super) fn layout(
         devices.truncate(1);
     }
     let keys = keys(install)?;
-    let loader = boot.loader(&devices[0]);
+    let loader = loader(boot.name, &devices[0]);
     let site = Site {
         firmware: install.inputs.facts.firmware,
         disks: &devices,
