@@ -227,8 +227,10 @@ fn bad_input_never_becomes_a_plan() {
         ),
         (
             "W2: a file system that is too small for its part of the image",
-            uefi().summary(|s| drop(s.directory_bytes.insert("/var/log".into(), 600 << 20))),
-            "storage-layout.json:13:1: error[image-does-not-fit]: the image has 600 MiB for /var/log",
+            uefi().summary(|s| {
+                s.directory_bytes.insert("/var/log".into(), 600 << 20);
+            }),
+            "storage-layout.json:13:1: error[image-does-not-fit]: the image has 600.0 MiB for /var/log",
         ),
         (
             "W2: no boot loader in the image",
@@ -237,7 +239,9 @@ fn bad_input_never_becomes_a_plan() {
         ),
         (
             "W2: no grub-install in the image",
-            uefi().summary(|s| drop(s.programs.remove("grub-install"))),
+            uefi().summary(|s| {
+                s.programs.remove("grub-install");
+            }),
             "imagename:1: error[image-lacks-part]: image base/bookworm has no boot loader for UEFI",
         ),
         (
@@ -346,7 +350,9 @@ fn bad_input_never_becomes_a_plan() {
             "a bridge that ifupdown cannot make",
             uefi()
                 .edit("config.json", "10.1.0.7", "10.100.0.7")
-                .summary(|s| drop(s.programs.remove("if-pre-up.d/bridge"))),
+                .summary(|s| {
+                s.programs.remove("if-pre-up.d/bridge");
+            }),
             "imagename:1: error[image-lacks-part]: the network has a bridge",
         ),
     ];

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 #![expect(clippy::disallowed_methods, reason = "the crate is pure, its tests ask real parsers")]
+#![expect(clippy::print_stderr, reason = "what is left out has to be seen")]
 
 mod support;
 

@@ -6,7 +6,8 @@ mod support;
 
 use hostwright_model::ids::Digest;
 use hostwright_model::image::{ImageOrigin, ImageRef};
-use hostwright_model::plan::{Inputs, Plan, TargetProfile};
+use hostwright_model::plan::{Action, Inputs, Plan, TargetProfile};
+use hostwright_model::policy::Restart;
 use hostwright_plan::{ConfigTree, check, check_plan, parse, render, resolve};
 use support::{inputs, machine, minimal, simple};
 
@@ -113,7 +114,9 @@ fn minimal_image_with_a_machine_file() {
     let inputs = inputs(facts, image(MINIMAL_EFI), MINIMAL_EFI, &MINIMAL_VARS);
     let made = plan(&with_machine_file(MACHINE_FILE), &inputs);
     insta::assert_snapshot!(text(&made));
-    assert!(made.policy.is_some_and(|policy| policy.keep_old_etc));
+    let loads = |action: &Action| matches!(action, Action::LoadKernel { .. });
+    assert!(made.steps().any(|(_, step)| loads(&step.action)));
+    assert!(made.policy.is_some_and(|policy| policy.restart == Restart::Kexec));
 }
 
 #[test]

@@ -35,13 +35,13 @@ pub(super) fn loader(name: LoaderName, disk: &str) -> BootLoader {
 /// Chooses kernel and loader, and makes sure that the image has all they need.
 pub(super) fn choose(install: &ImageInstall<'_>) -> Result<Boot, Vec<Diagnostic>> {
     let mut found = Vec::new();
-    let kernel = kernel(install).map_err(|mistake| found.push(mistake)).ok();
+    let kernel = kernel(install).map_err(|mistake| found.push(*mistake)).ok();
     let wanted = section(install).loader;
     let name = match wanted {
         Some(name) => suits(install, name).map(|()| name),
         None => automatic(install),
     };
-    let name = name.map_err(|mistake| found.push(mistake)).ok();
+    let name = name.map_err(|mistake| found.push(*mistake)).ok();
     if let Some(name) = name.filter(|_| found.is_empty()) {
         found.extend(missing_tools(install, name));
     }
@@ -65,13 +65,13 @@ fn why(install: &ImageInstall<'_>) -> Why {
 }
 
 /// About the image; in the settings, if they ask for something that it lacks.
-fn about_image(install: &ImageInstall<'_>, finding: Finding) -> Diagnostic {
+fn about_image(install: &ImageInstall<'_>, finding: Finding) -> Box<Diagnostic> {
     let why = &install.described.image.why;
-    finding.at_line(&why.file, why.line)
+    Box::new(finding.at_line(&why.file, why.line))
 }
 
 /// The newest kernel, with its initramfs.
-fn kernel(install: &ImageInstall<'_>) -> Result<KernelFiles, Diagnostic> {
+fn kernel(install: &ImageInstall<'_>) -> Result<KernelFiles, Box<Diagnostic>> {
     let kernels = &install.summary.kernels;
     let image = &install.described.image.name;
     let Some(newest) = kernels.last() else {
@@ -123,7 +123,7 @@ fn package(install: &ImageInstall<'_>, name: LoaderName) -> &'static str {
     }
 }
 
-fn automatic(install: &ImageInstall<'_>) -> Result<LoaderName, Diagnostic> {
+fn automatic(install: &ImageInstall<'_>) -> Result<LoaderName, Box<Diagnostic>> {
     let candidates: &[LoaderName] = match install.inputs.facts.firmware {
         Firmware::Bios => &[LoaderName::GrubBios],
         // The first one is a copy of two files, the other takes seconds.
@@ -168,17 +168,17 @@ pub(crate) fn wrong_firmware(
 }
 
 /// Whether a loader that is asked for suits the machine and is in the image.
-fn suits(install: &ImageInstall<'_>, name: LoaderName) -> Result<(), Diagnostic> {
+fn suits(install: &ImageInstall<'_>, name: LoaderName) -> Result<(), Box<Diagnostic>> {
     let Some(file) = &install.described.settings else { return Ok(()) };
     if let Some(mistake) = wrong_firmware(file, name, install.inputs.facts.firmware) {
-        return Err(mistake);
+        return Err(Box::new(mistake));
     }
     if has_part(install, name) {
         return Ok(());
     }
     let message = format!("image {} lacks this boot loader", install.described.image.name);
     let cure = format!("install {} into the image, or leave loader out", package(install, name));
-    Err(file.error_in(Section::Boot, "image-lacks-part", message, cure))
+    Err(Box::new(file.error_in(Section::Boot, "image-lacks-part", message, cure)))
 }
 
 /// True if anything is encrypted.
@@ -199,7 +199,7 @@ fn missing_tools(install: &ImageInstall<'_>, name: LoaderName) -> Vec<Diagnostic
     let mut lacks = |what: &str, why: &str, package: &str| {
         let message = format!("image {} has no {what}, {why}", install.described.image.name);
         let cure = format!("install {package} into the image");
-        found.push(about_image(install, Finding::error("image-lacks-part", message, cure)));
+        found.push(*about_image(install, Finding::error("image-lacks-part", message, cure)));
     };
     if encrypts(install) && !has("cryptsetup") && !has("systemd-cryptsetup") {
         lacks("cryptsetup", "and the machine is to be encrypted", "cryptsetup");
@@ -232,12 +232,13 @@ pub(crate) struct Site<'a> {
     pub rebuild_initrd: bool,
 }
 
-/// The loader that was chosen for an image.
-pub(super) fn setup_of(
+/// What is installed for an image, and what kexec would start.
+pub(super) fn setups(
     install: &ImageInstall<'_>,
     layout: &StorageLayout,
     boot: &Boot,
-) -> BootSetup {
+) -> (BootSetup, KexecSetup) {
+    let section = section(install);
     let site = Site {
         layout,
         architecture: &install.inputs.facts.architecture,
@@ -245,11 +246,11 @@ pub(super) fn setup_of(
         kernel: Some(boot.kernel.clone()),
         rebuild_initrd: encrypts_root(install),
     };
-    setup(&section(install), boot.name, site)
+    (setup(&section, boot.name, &site), kexec(&section, &site))
 }
 
 /// Everything that the engine needs to install the loader.
-pub(crate) fn setup(section: &BootSection, name: LoaderName, site: Site<'_>) -> BootSetup {
+pub(crate) fn setup(section: &BootSection, name: LoaderName, site: &Site<'_>) -> BootSetup {
     let uefi = name != LoaderName::GrubBios;
     let layout = site.layout;
     let root = mounted(layout, "/");
@@ -260,7 +261,7 @@ pub(crate) fn setup(section: &BootSection, name: LoaderName, site: Site<'_>) -> 
         esp: esp(layout).filter(|_| uefi),
         boot_mount: mounted(layout, "/boot").map(|_| "/boot".to_owned()),
         root_device: root.map_or_else(String::new, |root| root.device.clone()),
-        kernel: site.kernel,
+        kernel: site.kernel.clone(),
         kernel_args: kernel_args(site.architecture, section, root),
         rebuild_initrd: site.rebuild_initrd,
         nvram_entry: uefi && section.nvram_entry.unwrap_or(true),
@@ -279,11 +280,12 @@ fn boot_disk(layout: &StorageLayout) -> &str {
 }
 
 /// The same kernel, started without the firmware.
-pub(super) fn kexec(setup: &BootSetup) -> KexecSetup {
+pub(crate) fn kexec(section: &BootSection, site: &Site<'_>) -> KexecSetup {
+    let root = mounted(site.layout, "/");
     KexecSetup {
-        root_device: setup.root_device.clone(),
-        kernel: setup.kernel.clone(),
-        kernel_args: setup.kernel_args.clone(),
+        root_device: root.map_or_else(String::new, |root| root.device.clone()),
+        kernel: site.kernel.clone(),
+        kernel_args: kernel_args(site.architecture, section, root),
     }
 }
 

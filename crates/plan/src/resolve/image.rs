@@ -111,8 +111,9 @@ impl Planner<'_> {
         let steps = vec![step("pseudo-mounts", Action::MountPseudo, why)];
         self.stages.push(Stage { phase: Phase::Configure, steps, barrier: false });
         self.hooks(Phase::Configure);
+        let load = self.load_kernel(image, layout);
         if let Some(own) = own {
-            self.body(Phase::Configure, vec![own], false);
+            self.body(Phase::Configure, std::iter::once(own).chain(load).collect(), false);
             return Ok(());
         }
         let mut scripts =
@@ -121,6 +122,7 @@ impl Planner<'_> {
             step.why.class.as_ref().is_some_and(|class| class.starts_with(LOADER_CLASS_PREFIX))
         });
         self.body(Phase::Configure, scripts, true);
+        self.body(Phase::Configure, load.into_iter().collect(), false);
         Ok(())
     }
 

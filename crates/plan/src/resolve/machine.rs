@@ -3,6 +3,7 @@
 
 use super::{Planner, step};
 use crate::image_install::loader::{self, Site};
+use crate::image_install::storage::old_root;
 use crate::machine_file::{MachineFile, Section};
 use crate::network::{Surroundings, render};
 use hostwright_model::diagnostic::Diagnostic;
@@ -73,14 +74,7 @@ impl Planner<'_> {
         if let Some(mistake) = loader::wrong_firmware(file, name, facts.firmware) {
             return Err(vec![mistake]);
         }
-        let site = Site {
-            layout,
-            architecture: &facts.architecture,
-            label: &image.name,
-            kernel: None,
-            rebuild_initrd: !layout.encrypted.is_empty(),
-        };
-        let setup = loader::setup(&section, name, site);
+        let setup = loader::setup(&section, name, &self.site(image, layout));
         if setup.loader.needs_esp() && setup.esp.is_none() {
             let message = "this boot loader needs an EFI system partition, and there is none";
             let cure = "add a line for /boot/efi to the disk_config";
@@ -88,6 +82,36 @@ impl Planner<'_> {
         }
         let id = format!("boot-loader/{}", setup.loader.name());
         Ok(Some(step(id, Action::BootLoader { setup }, file.why(Section::Boot))))
+    }
+
+    fn site<'a>(&'a self, image: &'a ImageRef, layout: &'a StorageLayout) -> Site<'a> {
+        Site {
+            layout,
+            architecture: &self.inputs.facts.architecture,
+            label: &image.name,
+            // The image's files are not known here.
+            kernel: None,
+            rebuild_initrd: !layout.encrypted.is_empty(),
+        }
+    }
+
+    /// The step that prepares a restart without the firmware, where the machine's file asks for one.
+    pub(super) fn load_kernel(
+        &self,
+        image: &ImageRef,
+        layout: Option<&StorageLayout>,
+    ) -> Option<Step> {
+        let (file, layout) = (self.machine_file()?, layout?);
+        let section = file.boot();
+        let setup = loader::kexec(&section, &self.site(image, layout));
+        let action = Action::LoadKernel { setup };
+        (section.kexec == Some(true)).then(|| step("load-kernel", action, file.why(Section::Boot)))
+    }
+
+    /// The step that keeps `/etc` of the system that was there, where the machine's file asks for it.
+    pub(super) fn keep_old_etc(&self, layout: &StorageLayout) -> Option<Step> {
+        let is_wanted = self.machine_file()?.policy().keep_old_etc == Some(true);
+        old_root(layout, &self.inputs.facts.storage).filter(|_| is_wanted)
     }
 
     /// How the run ends, where the machine's file says so.
@@ -101,7 +125,7 @@ impl Planner<'_> {
         Some(InstallPolicy {
             restart: if kexec == Some(true) { Restart::Kexec } else { Restart::Firmware },
             on_failure: policy.on_failure.unwrap_or(default.on_failure),
-            keep_old_etc: policy.keep_old_etc.unwrap_or(default.keep_old_etc),
+            keep_old_etc: policy.keep_old_etc == Some(true),
         })
     }
 }
