@@ -94,6 +94,7 @@ const SPACE: &[(&str, &str)] = &[
 const PLAN: &[(&str, &str)] = &[
     ("plan-after-unmount", "A step comes after the target was unmounted."),
     ("plan-bad-mount", "A mount point is not an absolute path."),
+    ("plan-bad-path", "A file is written outside of the target."),
     ("plan-bad-table", "Partitions overlap, or reach out of their disk."),
     ("plan-destroys-kept", "A step would destroy something that is kept."),
     ("plan-duplicate-id", "Two steps have one id."),

@@ -51,7 +51,7 @@ fn render_step(text: &mut String, step: &Step) {
     let line = format!("  {:<TITLE_COLUMNS$}  # {}", step.action.title(), reason(step));
     let _ = writeln!(text, "{}", line.trim_end_matches([' ', '#']));
     details(&step.action).iter().for_each(|detail| {
-        let _ = writeln!(text, "      {detail}");
+        let _ = writeln!(text, "{}", format!("      {detail}").trim_end());
     });
 }
 

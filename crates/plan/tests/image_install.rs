@@ -223,12 +223,14 @@ fn bad_input_never_becomes_a_plan() {
         (
             "W2: a disk that is too small",
             uefi().facts(|facts| facts.disks[0].size_bytes = 4 << 30),
-            "storage-layout.json:9:35: error[disk-too-small]: /home needs 1.0 GiB",
+            "storage-layout.json:9:33: error[disk-config-disk-too-small]: /home needs 1.0 GiB",
         ),
         (
             "W2: a file system that is too small for its part of the image",
-            uefi().summary(|s| drop(s.directory_bytes.insert("/var/log".into(), 600 << 20))),
-            "storage-layout.json:13:1: error[image-does-not-fit]: the image has 600 MiB for /var/log",
+            uefi().summary(|s| {
+                s.directory_bytes.insert("/var/log".into(), 600 << 20);
+            }),
+            "storage-layout.json:13:1: error[image-does-not-fit]: the image has 600.0 MiB for /var/log",
         ),
         (
             "W2: no boot loader in the image",
@@ -237,7 +239,9 @@ fn bad_input_never_becomes_a_plan() {
         ),
         (
             "W2: no grub-install in the image",
-            uefi().summary(|s| drop(s.programs.remove("grub-install"))),
+            uefi().summary(|s| {
+                s.programs.remove("grub-install");
+            }),
             "imagename:1: error[image-lacks-part]: image base/bookworm has no boot loader for UEFI",
         ),
         (
@@ -308,11 +312,6 @@ fn bad_input_never_becomes_a_plan() {
             "config.json:4:16: error[no-hostname]",
         ),
         (
-            "a file that is cut off",
-            uefi().edit("config.json", "\"Subnets\": [", "\"Subnets\": ["),
-            "",
-        ),
-        (
             "a loader for other firmware",
             uefi().settings("[boot]\nloader = 'grub-bios'\n"),
             "hostwright.toml:1:1: error[wrong-loader]: this machine boots by UEFI",
@@ -351,19 +350,20 @@ fn bad_input_never_becomes_a_plan() {
             "a bridge that ifupdown cannot make",
             uefi()
                 .edit("config.json", "10.1.0.7", "10.100.0.7")
-                .summary(|s| drop(s.programs.remove("if-pre-up.d/bridge"))),
+                .summary(|s| {
+                s.programs.remove("if-pre-up.d/bridge");
+            }),
             "imagename:1: error[image-lacks-part]: the network has a bridge",
         ),
     ];
+    let mut wrong = Vec::new();
     for (what, case, expected) in cases {
-        if expected.is_empty() {
-            assert!(case.resolve().is_ok(), "{what}");
-            continue;
-        }
         let found = case.resolve().expect_err(what);
-        assert!(found.iter().any(|text| text.starts_with(expected)), "{what}: {found:#?}");
-        assert_eq!(found.len(), 1, "{what}: {found:#?}");
+        if found.len() != 1 || !found[0].starts_with(expected) {
+            wrong.push(format!("{what}: {found:#?}, not {expected}"));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Whatever is cut off or scrambled, there is a finding or a plan, and never a crash.

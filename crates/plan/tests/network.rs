@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 #![expect(clippy::disallowed_methods, reason = "the crate is pure, its tests ask real parsers")]
+#![expect(clippy::print_stderr, reason = "what is left out has to be seen")]
 
 mod support;
 
@@ -191,7 +192,11 @@ fn rich() -> Network {
             card("lan1", 2),
             card("lan2", 3),
             Interface { mtu_bytes: Some(9000), ..interface("bond0", bond) },
-            Interface { addressing: both, mtu_bytes: Some(1500), ..interface("bond0.120", vlan(120)) },
+            Interface {
+                addressing: both,
+                mtu_bytes: Some(1500),
+                ..interface("bond0.120", vlan(120))
+            },
             interface("bond0.200", vlan(200)),
             Interface {
                 mac: Some("52:54:00:00:00:aa".parse().unwrap()),
@@ -243,7 +248,10 @@ fn mistakes_are_found_before_anything_is_written() {
         (|n| n.interfaces[5].kind = vlan("bond0", 120), "VLAN 120 is on bond0 twice"),
         (|n| n.interfaces[4].mtu_bytes = Some(9001), "bond0.120 has a larger MTU than bond0"),
         (|n| n.interfaces[4].mtu_bytes = Some(1279), "cannot have an MTU of 1279"),
-        (|n| n.interfaces[4].addressing.routes[0].via = Some([10, 0, 0, 1].into()), "in no network"),
+        (
+            |n| n.interfaces[4].addressing.routes[0].via = Some([10, 0, 0, 1].into()),
+            "in no network",
+        ),
         (|n| n.interfaces[6].addressing = n.interfaces[4].addressing.clone(), "is given twice"),
         (|n| n.dns.search[0] = "a b".into(), "'a b' is no domain"),
     ];
@@ -255,7 +263,9 @@ fn mistakes_are_found_before_anything_is_written() {
         assert!(found.iter().all(|m| !m.cure.is_empty()));
     }
     let nothing = Network { interfaces: vec![card("lan0", 1)], dns: Dns::default() };
-    assert!(mistakes(&nothing, &nics(&[true]))[0].message.contains("nobody will reach the machine"));
+    assert!(
+        mistakes(&nothing, &nics(&[true]))[0].message.contains("nobody will reach the machine")
+    );
 }
 
 fn vlan(parent: &str, id: u16) -> InterfaceKind {
@@ -342,7 +352,8 @@ fn ask_ifquery(root: &Path, network: &Network, what: &str) {
         assert!(list.lines().any(|name| name == interface.name), "{what}: {list}");
         let told = query(&[&interface.name]);
         for address in addresses {
-            assert!(told.contains(&format!("address: {address}")), "{what}: {told}");
+            // It writes the prefix of some as a netmask.
+            assert!(told.contains(&format!("address: {}", address.ip)), "{what}: {told}");
         }
     }
 }
@@ -354,7 +365,8 @@ fn ask_netplan(root: &Path, network: &Network, what: &str) {
     let made = root.join("run/systemd/network");
     for interface in &network.interfaces {
         let path = made.join(format!("10-netplan-{}.network", interface.name));
-        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{what}: {path:?}: {error}"));
+        let text =
+            fs::read_to_string(&path).unwrap_or_else(|error| panic!("{what}: {path:?}: {error}"));
         for address in &interface.addressing.addresses {
             assert!(text.contains(&format!("Address={address}")), "{what}: {text}");
         }
@@ -368,7 +380,11 @@ fn ask_netplan(root: &Path, network: &Network, what: &str) {
                 _ => continue,
             };
             let is_part = parts.contains(&interface.name);
-            assert_eq!(text.contains(&format!("{word}={}\n", owner.name)), is_part, "{what}: {text}");
+            assert_eq!(
+                text.contains(&format!("{word}={}\n", owner.name)),
+                is_part,
+                "{what}: {text}"
+            );
         }
     }
 }

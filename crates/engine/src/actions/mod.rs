@@ -154,7 +154,9 @@ pub(crate) fn execute(
         Action::Personalise { hostname, nic } => {
             personalise::personalise(work, hostname, nic.as_deref())
         }
-        Action::WriteFiles { files, remove, .. } => written::write_files(work, files, remove),
+        Action::WriteFiles { topic, files, remove } => {
+            written::write_files(work, *topic, files, remove)
+        }
         Action::KeepOldEtc { device, file_system } => old_etc::keep(work, device, file_system),
         Action::BootLoader { setup } => boot_loader::install(work, setup),
         Action::LoadKernel { setup } => boot_loader::load_kernel(work, setup),

@@ -424,7 +424,9 @@ mod tests {
         ] {
             assert_eq!(findings(text), [expected], "{text}");
         }
-        assert!(findings("{\"Name\": \"x\"\n\"Size\": 1}")[0].starts_with("2:"), "a missing comma");
+        assert!(
+            findings("{\"Name\": \"x\"\n\"Size\": 1}")[0].contains(" bad-json this is not JSON")
+        );
         assert_eq!(findings(&"[".repeat(100_000)).len(), 1);
     }
 }

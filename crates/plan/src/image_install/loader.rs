@@ -2,7 +2,7 @@
 
 use super::ImageInstall;
 use crate::finding::Finding;
-use crate::machine_file::{BootSection, LoaderName, Section};
+use crate::machine_file::{BootSection, LoaderName, MachineFile, Section};
 use hostwright_model::boot_loader::{BootLoader, BootSetup, EspPlace, KernelFiles, KexecSetup};
 use hostwright_model::diagnostic::Diagnostic;
 use hostwright_model::facts::Firmware;
@@ -22,28 +22,26 @@ pub(super) struct Boot {
     pub why: Why,
 }
 
-impl Boot {
-    /// The loader on a boot disk.
-    pub fn loader(&self, disk: &str) -> BootLoader {
-        match self.name {
-            LoaderName::GrubBios => BootLoader::GrubBios { disks: vec![disk.to_owned()] },
-            LoaderName::GrubUefi => BootLoader::GrubUefi,
-            LoaderName::SystemdBoot => BootLoader::SystemdBoot,
-            LoaderName::Uki => BootLoader::Uki,
-        }
+/// The loader of this name on a boot disk.
+pub(super) fn loader(name: LoaderName, disk: &str) -> BootLoader {
+    match name {
+        LoaderName::GrubBios => BootLoader::GrubBios { disks: vec![disk.to_owned()] },
+        LoaderName::GrubUefi => BootLoader::GrubUefi,
+        LoaderName::SystemdBoot => BootLoader::SystemdBoot,
+        LoaderName::Uki => BootLoader::Uki,
     }
 }
 
 /// Chooses kernel and loader, and makes sure that the image has all they need.
 pub(super) fn choose(install: &ImageInstall<'_>) -> Result<Boot, Vec<Diagnostic>> {
     let mut found = Vec::new();
-    let kernel = kernel(install).map_err(|mistake| found.push(mistake)).ok();
+    let kernel = kernel(install).map_err(|mistake| found.push(*mistake)).ok();
     let wanted = section(install).loader;
     let name = match wanted {
         Some(name) => suits(install, name).map(|()| name),
         None => automatic(install),
     };
-    let name = name.map_err(|mistake| found.push(mistake)).ok();
+    let name = name.map_err(|mistake| found.push(*mistake)).ok();
     if let Some(name) = name.filter(|_| found.is_empty()) {
         found.extend(missing_tools(install, name));
     }
@@ -67,13 +65,13 @@ fn why(install: &ImageInstall<'_>) -> Why {
 }
 
 /// About the image; in the settings, if they ask for something that it lacks.
-fn about_image(install: &ImageInstall<'_>, finding: Finding) -> Diagnostic {
+fn about_image(install: &ImageInstall<'_>, finding: Finding) -> Box<Diagnostic> {
     let why = &install.described.image.why;
-    finding.at_line(&why.file, why.line)
+    Box::new(finding.at_line(&why.file, why.line))
 }
 
 /// The newest kernel, with its initramfs.
-fn kernel(install: &ImageInstall<'_>) -> Result<KernelFiles, Diagnostic> {
+fn kernel(install: &ImageInstall<'_>) -> Result<KernelFiles, Box<Diagnostic>> {
     let kernels = &install.summary.kernels;
     let image = &install.described.image.name;
     let Some(newest) = kernels.last() else {
@@ -125,7 +123,7 @@ fn package(install: &ImageInstall<'_>, name: LoaderName) -> &'static str {
     }
 }
 
-fn automatic(install: &ImageInstall<'_>) -> Result<LoaderName, Diagnostic> {
+fn automatic(install: &ImageInstall<'_>) -> Result<LoaderName, Box<Diagnostic>> {
     let candidates: &[LoaderName] = match install.inputs.facts.firmware {
         Firmware::Bios => &[LoaderName::GrubBios],
         // The first one is a copy of two files, the other takes seconds.
@@ -151,26 +149,36 @@ fn firmware_name(firmware: Firmware) -> &'static str {
     }
 }
 
-/// Whether a loader that is asked for suits the machine and is in the image.
-fn suits(install: &ImageInstall<'_>, name: LoaderName) -> Result<(), Diagnostic> {
-    let Some(file) = &install.described.settings else { return Ok(()) };
-    let firmware = install.inputs.facts.firmware;
+/// The mistake of a loader for other firmware than the machine has.
+pub(crate) fn wrong_firmware(
+    file: &MachineFile,
+    name: LoaderName,
+    firmware: Firmware,
+) -> Option<Diagnostic> {
     let needs = if name == LoaderName::GrubBios { Firmware::Bios } else { Firmware::Uefi };
-    if needs != firmware {
+    (needs != firmware).then(|| {
         let message = format!(
             "this machine boots by {}, and the boot loader is for {}",
             firmware_name(firmware),
             firmware_name(needs)
         );
         let cure = "leave loader out, or change how the machine boots in its firmware";
-        return Err(file.error_in(Section::Boot, "wrong-loader", message, cure));
+        file.error_in(Section::Boot, "wrong-loader", message, cure)
+    })
+}
+
+/// Whether a loader that is asked for suits the machine and is in the image.
+fn suits(install: &ImageInstall<'_>, name: LoaderName) -> Result<(), Box<Diagnostic>> {
+    let Some(file) = &install.described.settings else { return Ok(()) };
+    if let Some(mistake) = wrong_firmware(file, name, install.inputs.facts.firmware) {
+        return Err(Box::new(mistake));
     }
     if has_part(install, name) {
         return Ok(());
     }
     let message = format!("image {} lacks this boot loader", install.described.image.name);
     let cure = format!("install {} into the image, or leave loader out", package(install, name));
-    Err(file.error_in(Section::Boot, "image-lacks-part", message, cure))
+    Err(Box::new(file.error_in(Section::Boot, "image-lacks-part", message, cure)))
 }
 
 /// True if anything is encrypted.
@@ -191,7 +199,7 @@ fn missing_tools(install: &ImageInstall<'_>, name: LoaderName) -> Vec<Diagnostic
     let mut lacks = |what: &str, why: &str, package: &str| {
         let message = format!("image {} has no {what}, {why}", install.described.image.name);
         let cure = format!("install {package} into the image");
-        found.push(about_image(install, Finding::error("image-lacks-part", message, cure)));
+        found.push(*about_image(install, Finding::error("image-lacks-part", message, cure)));
     };
     if encrypts(install) && !has("cryptsetup") && !has("systemd-cryptsetup") {
         lacks("cryptsetup", "and the machine is to be encrypted", "cryptsetup");
@@ -210,37 +218,74 @@ fn missing_tools(install: &ImageInstall<'_>, name: LoaderName) -> Vec<Diagnostic
     found
 }
 
-/// Everything that the engine needs to install the loader.
-pub(super) fn setup(install: &ImageInstall<'_>, layout: &StorageLayout, boot: &Boot) -> BootSetup {
+/// Where a boot loader is installed.
+pub(crate) struct Site<'a> {
+    /// The disks.
+    pub layout: &'a StorageLayout,
+    /// Debian's name of the architecture.
+    pub architecture: &'a str,
+    /// What the entry is called.
+    pub label: &'a str,
+    /// The kernel, where it is known.
+    pub kernel: Option<KernelFiles>,
+    /// True if the initramfs has to be made anew.
+    pub rebuild_initrd: bool,
+}
+
+/// What is installed for an image, and what kexec would start.
+pub(super) fn setups(
+    install: &ImageInstall<'_>,
+    layout: &StorageLayout,
+    boot: &Boot,
+) -> (BootSetup, KexecSetup) {
     let section = section(install);
-    let uefi = boot.name != LoaderName::GrubBios;
+    let site = Site {
+        layout,
+        architecture: &install.inputs.facts.architecture,
+        label: &install.described.image.name,
+        kernel: Some(boot.kernel.clone()),
+        rebuild_initrd: encrypts_root(install),
+    };
+    (setup(&section, boot.name, &site), kexec(&section, &site))
+}
+
+/// Everything that the engine needs to install the loader.
+pub(crate) fn setup(section: &BootSection, name: LoaderName, site: &Site<'_>) -> BootSetup {
+    let uefi = name != LoaderName::GrubBios;
+    let layout = site.layout;
     let root = mounted(layout, "/");
-    let disk = layout.disks.first().map_or("", |disk| disk.device.as_str());
+    let disk = boot_disk(layout);
+    let timeout = if uefi { UEFI_TIMEOUT_SECONDS } else { 0 };
     BootSetup {
-        loader: boot.loader(disk),
+        loader: loader(name, disk),
         esp: esp(layout).filter(|_| uefi),
         boot_mount: mounted(layout, "/boot").map(|_| "/boot".to_owned()),
         root_device: root.map_or_else(String::new, |root| root.device.clone()),
-        kernel: Some(boot.kernel.clone()),
-        kernel_args: kernel_args(install, &section, root),
-        rebuild_initrd: encrypts_root(install),
+        kernel: site.kernel.clone(),
+        kernel_args: kernel_args(site.architecture, section, root),
+        rebuild_initrd: site.rebuild_initrd,
         nvram_entry: uefi && section.nvram_entry.unwrap_or(true),
         removable_path: uefi && section.removable_path.unwrap_or(true),
-        label: install.described.image.name.clone(),
-        timeout_seconds: section.timeout_seconds.unwrap_or(match uefi {
-            true => UEFI_TIMEOUT_SECONDS,
-            false => 0,
-        }),
+        label: site.label.to_owned(),
+        timeout_seconds: section.timeout_seconds.unwrap_or(timeout),
         serial: section.serial.console(),
     }
 }
 
+/// The disk that holds `/boot` or the root, else the first.
+fn boot_disk(layout: &StorageLayout) -> &str {
+    let is_disk = |device: &&String| layout.disks.iter().any(|disk| disk.device == **device);
+    let told = layout.boot.boot_device.as_ref().filter(is_disk);
+    told.or(layout.disks.first().map(|disk| &disk.device)).map_or("", String::as_str)
+}
+
 /// The same kernel, started without the firmware.
-pub(super) fn kexec(setup: &BootSetup) -> KexecSetup {
+pub(crate) fn kexec(section: &BootSection, site: &Site<'_>) -> KexecSetup {
+    let root = mounted(site.layout, "/");
     KexecSetup {
-        root_device: setup.root_device.clone(),
-        kernel: setup.kernel.clone(),
-        kernel_args: setup.kernel_args.clone(),
+        root_device: root.map_or_else(String::new, |root| root.device.clone()),
+        kernel: site.kernel.clone(),
+        kernel_args: kernel_args(site.architecture, section, root),
     }
 }
 
@@ -261,18 +306,14 @@ fn esp(layout: &StorageLayout) -> Option<EspPlace> {
 }
 
 /// Dominator's arguments, then the machine's own. The last console is the one that `/dev/console` is.
-fn kernel_args(
-    install: &ImageInstall<'_>,
-    section: &BootSection,
-    root: Option<&Volume>,
-) -> Vec<String> {
+fn kernel_args(architecture: &str, section: &BootSection, root: Option<&Volume>) -> Vec<String> {
     let mut args = vec!["ro".to_owned()];
     if let Some(btrfs) = root.and_then(|root| root.btrfs.as_ref()) {
         args.push(format!("rootflags=subvol={}", btrfs.subvolume));
     }
     args.push("console=tty0".to_owned());
     if let Some(serial) = section.serial.console() {
-        let line = if install.inputs.facts.architecture == "arm64" { "ttyAMA" } else { "ttyS" };
+        let line = if architecture == "arm64" { "ttyAMA" } else { "ttyS" };
         args.push(format!("console={line}{},{}n8", serial.unit, serial.baud));
     }
     args.extend(section.kernel_args.iter().cloned());

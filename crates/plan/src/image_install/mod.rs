@@ -7,9 +7,9 @@
 //! plan nothing is written.
 
 mod choose;
-mod loader;
+pub(crate) mod loader;
 mod network;
-mod storage;
+pub(crate) mod storage;
 mod summary;
 
 pub use choose::DiskChoice;
@@ -237,8 +237,7 @@ impl Planner<'_> {
     fn boot(&mut self, boot: &loader::Boot) {
         let why = Why::because("programs of the target run in it");
         let mut steps = vec![step("pseudo-mounts", Action::MountPseudo, why)];
-        let setup = loader::setup(self.install, self.layout, boot);
-        let kexec = loader::kexec(&setup);
+        let (setup, kexec) = loader::setups(self.install, self.layout, boot);
         let id = format!("boot-loader/{}", setup.loader.name());
         steps.push(step(id, Action::BootLoader { setup }, boot.why.clone()));
         if policy(self.install).restart == Restart::Kexec {

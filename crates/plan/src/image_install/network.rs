@@ -30,7 +30,7 @@ pub(super) fn files(install: &ImageInstall<'_>) -> Result<Files, Vec<Diagnostic>
             (network, Why::line(machine.source.file.clone(), machine.primary.at.line, None))
         }
     };
-    let renderer = renderer(install).map_err(|mistake| vec![mistake])?;
+    let renderer = renderer(install).map_err(|mistake| vec![*mistake])?;
     let missing = missing_hooks(install, &network, renderer);
     if !missing.is_empty() {
         return Err(missing);
@@ -50,7 +50,7 @@ pub(super) fn files(install: &ImageInstall<'_>) -> Result<Files, Vec<Diagnostic>
     Ok(Files { action, why })
 }
 
-fn renderer(install: &ImageInstall<'_>) -> Result<Renderer, Diagnostic> {
+fn renderer(install: &ImageInstall<'_>) -> Result<Renderer, Box<Diagnostic>> {
     let there = &install.summary.renderers;
     let image = &install.described.image;
     let settings = install.described.settings.as_ref();
@@ -64,14 +64,14 @@ fn renderer(install: &ImageInstall<'_>) -> Result<Renderer, Diagnostic> {
             true => "install and enable it in the image".to_owned(),
             false => format!("install and enable it in the image, or use {}", names.join(", ")),
         };
-        return Err(file.error_in(Section::Network, "no-renderer", message, cure));
+        return Err(Box::new(file.error_in(Section::Network, "no-renderer", message, cure)));
     }
     there.first().copied().ok_or_else(|| {
         let message = format!("nothing in image {} configures a network", image.name);
         let cure = "install ifupdown, netplan.io or network-manager into the image, or enable \
                     systemd-networkd there";
         let finding = Finding::error("no-renderer", message, cure);
-        finding.at_line(&image.why.file, image.why.line)
+        Box::new(finding.at_line(&image.why.file, image.why.line))
     })
 }
 

@@ -1,7 +1,7 @@
 //! The layout of an image's machine: solved, encrypted without stretched keys, and large enough.
 
 use super::ImageInstall;
-use super::loader::{Boot, encrypts};
+use super::loader::{Boot, encrypts, loader};
 use crate::dominator::layout::{Site, disk_config};
 use crate::finding::Finding;
 use crate::machine_file::Section;
@@ -47,7 +47,7 @@ pub(super) fn layout(
         devices.truncate(1);
     }
     let keys = keys(install)?;
-    let loader = boot.loader(&devices[0]);
+    let loader = loader(boot.name, &devices[0]);
     let site = Site {
         firmware: install.inputs.facts.firmware,
         disks: &devices,
@@ -158,7 +158,7 @@ fn too_small(install: &ImageInstall<'_>, layout: &StorageLayout) -> Vec<Diagnost
 
 /// The step that keeps `/etc` of the system that was there: of the partition that is marked as a root,
 /// else of the one that a root comes to, if it holds a file system.
-pub(super) fn old_root(layout: &StorageLayout, existing: &ExistingStorage) -> Option<Step> {
+pub(crate) fn old_root(layout: &StorageLayout, existing: &ExistingStorage) -> Option<Step> {
     let is_ours = |device: &str| layout.disks.iter().any(|disk| disk.device == device);
     let tables = existing.tables.iter().filter(|table| is_ours(&table.device));
     let partitions: Vec<_> = tables.flat_map(|table| &table.partitions).collect();

@@ -73,6 +73,7 @@ struct Document {
 /// A section of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Section {
+    Image,
     Network,
     Boot,
     Encryption,
@@ -285,6 +286,7 @@ impl MachineFile {
     fn span_of(&self, section: Section) -> Range<usize> {
         let document = &self.document;
         let span = match section {
+            Section::Image => document.image.as_ref().map(Spanned::span),
             Section::Network => document.network.as_ref().map(Spanned::span),
             Section::Boot => document.boot.as_ref().map(Spanned::span),
             Section::Encryption => document.encryption.as_ref().map(Spanned::span),

@@ -5,8 +5,11 @@ use super::{MADE, dns_interface, file};
 use hostwright_model::network::{Interface, InterfaceKind, Network, Route};
 use hostwright_model::plan::TargetFile;
 
-/// The sections in their order, with what belongs to each.
-const SECTIONS: [(&str, fn(&InterfaceKind) -> bool); 4] = [
+/// A section, and whether a kind of interface belongs to it.
+type Section = (&'static str, fn(&InterfaceKind) -> bool);
+
+/// The sections in their order.
+const SECTIONS: [Section; 4] = [
     ("ethernets", |kind| matches!(kind, InterfaceKind::Ethernet { .. })),
     ("bonds", |kind| matches!(kind, InterfaceKind::Bond { .. })),
     ("vlans", |kind| matches!(kind, InterfaceKind::Vlan { .. })),

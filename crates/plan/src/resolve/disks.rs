@@ -96,6 +96,7 @@ impl Planner<'_> {
         // Behind the hooks, which may choose other disks.
         let steps = layout.map(|layout| {
             let mut steps = vec![self.confirm(layout)];
+            steps.extend(self.keep_old_etc(layout));
             steps.extend(partition_steps(layout, &self.inputs.facts.storage));
             steps
         });

@@ -7,6 +7,7 @@ use hostwright_model::diagnostic::Diagnostic;
 use hostwright_model::image::ImageRef;
 use hostwright_model::phase::Phase;
 use hostwright_model::plan::{Action, Stage, Step, Why};
+use hostwright_model::storage::StorageLayout;
 use hostwright_model::vars::Vars;
 
 /// Classes that begin so bring boot loaders, which only the machine itself can install.
@@ -74,36 +75,55 @@ impl Planner<'_> {
     }
 
     /// The phase extrbase: lay the image down and make this machine of it.
-    pub(super) fn plan_image(&mut self, image: &ImageRef, vars: &Vars) {
+    pub(super) fn plan_image(
+        &mut self,
+        image: &ImageRef,
+        vars: &Vars,
+    ) -> Result<(), Vec<Diagnostic>> {
+        let network = self.written_network()?;
         self.hooks(Phase::Extrbase);
         let why = Why::because(format!("the machine is installed from image {}", image.name));
         let lay = Action::LayImage { image: image.clone() };
-        let personalise =
-            Action::Personalise { hostname: self.inputs.hostname.clone(), nic: self.nic(vars) };
+        let nic = if network.is_some() { None } else { self.nic(vars) };
+        let personalise = Action::Personalise { hostname: self.inputs.hostname.clone(), nic };
         let fstab = Why::because("the image knows no disks");
-        let steps = vec![
+        let mut steps = vec![
             step(format!("image/{}", image.name), lay, why),
             step("fstab", Action::InstallFstab, fstab),
             step("personalise", personalise, Why::because("an image belongs to no machine")),
         ];
+        steps.extend(network);
         self.body(Phase::Extrbase, steps, false);
+        Ok(())
     }
 
     /// The phase configure: everything but the boot loader is configured in the image already.
-    pub(super) fn plan_loader_scripts(&mut self) {
+    pub(super) fn plan_loader(
+        &mut self,
+        image: &ImageRef,
+        layout: Option<&StorageLayout>,
+    ) -> Result<(), Vec<Diagnostic>> {
+        let own = self.own_loader(image, layout)?;
         if self.skipped(Phase::Configure) == super::Skipped::Whole {
-            return;
+            return Ok(());
         }
         let why = Why::because("hooks and scripts run programs of the target");
         let steps = vec![step("pseudo-mounts", Action::MountPseudo, why)];
         self.stages.push(Stage { phase: Phase::Configure, steps, barrier: false });
         self.hooks(Phase::Configure);
+        let load = self.load_kernel(image, layout);
+        if let Some(own) = own {
+            self.body(Phase::Configure, std::iter::once(own).chain(load).collect(), false);
+            return Ok(());
+        }
         let mut scripts =
             self.scripts_of(&self.space.scripts, "script", |path| Action::Script { path });
         scripts.retain(|step| {
             step.why.class.as_ref().is_some_and(|class| class.starts_with(LOADER_CLASS_PREFIX))
         });
         self.body(Phase::Configure, scripts, true);
+        self.body(Phase::Configure, load.into_iter().collect(), false);
+        Ok(())
     }
 
     /// The interface that DHCP configures: what the space says, else the first one with a carrier.

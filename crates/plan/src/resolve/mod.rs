@@ -10,6 +10,7 @@ mod bases;
 pub(crate) mod disks;
 mod image;
 mod loader;
+mod machine;
 mod overrides;
 mod skips;
 mod software;
@@ -168,9 +169,10 @@ impl Planner<'_> {
             }
             TargetProfile::DisksImage { image } => {
                 self.refuse_missing_classes(image)?;
+                self.refuse_contradictions(image)?;
                 self.plan_disks(layout, vec![image::fetch(image)]);
-                self.plan_image(image, vars);
-                self.plan_loader_scripts();
+                self.plan_image(image, vars)?;
+                self.plan_loader(image, layout)?;
             }
         }
         self.plan_end();
@@ -266,7 +268,8 @@ impl Planner<'_> {
 
     fn finish(self, layout: Option<StorageLayout>, open: Vec<String>) -> Plan {
         let inputs = inputs_digest(self.space, self.inputs);
-        Plan { version: PLAN_VERSION, inputs, stages: self.stages, layout, open, policy: None }
+        let policy = self.policy();
+        Plan { version: PLAN_VERSION, inputs, stages: self.stages, layout, open, policy }
     }
 }
 

@@ -44,8 +44,12 @@ struct Picture<'a> {
 
 impl Picture<'_> {
     fn disk(&self, disk: &DiskLayout, lines: &mut Vec<String>) {
-        lines.push(heading(disk));
+        let is_taken_whole = self.is_taken_whole(&disk.device);
+        lines.push(heading(disk, is_taken_whole));
         lines.push(format!("asked for by {}", disk.why));
+        if is_taken_whole && disk.partitions.is_empty() {
+            return;
+        }
         lines.extend(bar(&self.disk_cells(disk)));
         let rows = disk.partitions.iter().map(|partition| self.partition_row(disk, partition));
         lines.extend(table_lines(&PARTITION_COLUMNS, rows.collect()));
@@ -57,6 +61,14 @@ impl Picture<'_> {
             lines
                 .extend(table_lines(&FORMER_COLUMNS, disk.before.iter().map(former_row).collect()));
         }
+    }
+
+    /// True if something new takes all of a disk, without a partition table.
+    fn is_taken_whole(&self, device: &str) -> bool {
+        let layout = self.layout;
+        let is_new = |fate: Fate| !fate.needs_existing();
+        layout.volumes.iter().any(|volume| volume.device == device && is_new(volume.fate))
+            || layout.encrypted.iter().any(|crypt| crypt.device == device && is_new(crypt.fate))
     }
 
     /// Arrays and encrypted devices, one line each.
@@ -284,7 +296,7 @@ fn last_disk<'a>(layout: &'a StorageLayout, group: &VolumeGroup) -> Option<&'a D
 }
 
 /// Which disk it is, and what it loses.
-fn heading(disk: &DiskLayout) -> String {
+fn heading(disk: &DiskLayout, is_taken_whole: bool) -> String {
     let size = ByteSize(disk.size_bytes).rounded();
     let identity = [disk.model.as_deref(), disk.serial.as_deref()].into_iter().flatten();
     let names: String = identity.map(|name| format!("  {name}")).collect();
@@ -296,6 +308,9 @@ fn heading(disk: &DiskLayout) -> String {
     let stays =
         |former: &FormerPartition| matches!(former.becomes, Becomes::Kept | Becomes::Resized);
     let what = match (disk.table_fate, disk.before.iter().any(stays)) {
+        (TableFate::Leave, _) if is_taken_whole => {
+            "no partition table: everything on this disk is lost".to_owned()
+        }
         (TableFate::Leave, _) => "its partition table is left alone".to_owned(),
         (TableFate::Write, false) => format!("{table}: everything on this disk is lost"),
         (TableFate::Write, true) => format!("{table}: what is not marked as kept is lost"),

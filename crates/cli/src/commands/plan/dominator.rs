@@ -15,7 +15,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// Makes the plan and shows it.
-pub fn run(args: &Args, directory: &Path, facts: Facts, as_json: bool) -> Result<ExitCode, Failure> {
+pub fn run(
+    args: &Args,
+    directory: &Path,
+    facts: Facts,
+    as_json: bool,
+) -> Result<ExitCode, Failure> {
     let described = dominator::inputs(&description::read(directory)?)?;
     let (image, summary) = image(args, &described)?;
     let inputs = image_install::inputs(facts, image_install::hostname(&described)?, image);
@@ -24,8 +29,7 @@ pub fn run(args: &Args, directory: &Path, facts: Facts, as_json: bool) -> Result
         (true, true) => DiskChoice::AllFixed,
         (true, false) => DiskChoice::Only,
     };
-    let install =
-        ImageInstall { inputs: &inputs, described: &described, summary: &summary, disks };
+    let install = ImageInstall { inputs: &inputs, described: &described, summary: &summary, disks };
     let plan = image_install::resolve(&install)?;
     let objections = check_plan(&plan, &inputs);
     if !objections.is_empty() {
