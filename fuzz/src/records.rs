@@ -40,6 +40,11 @@ pub(crate) fn nouns_json(bytes: &[u8]) {
     let _ = serde_json::from_slice::<Event>(bytes);
 }
 
+/// What sfdisk(8) says of a disk.
+pub(crate) fn table_dump(bytes: &[u8]) {
+    fuzzing::is_table_dump("/dev/sda", &text(bytes));
+}
+
 /// The boot server's configuration.
 pub(crate) fn serve_config(bytes: &[u8]) {
     let _ = Config::parse(&text(bytes), "serve.toml");

@@ -1,10 +1,15 @@
 //! Targets: the files of a config space.
 
 use crate::{machine, text};
+use hostwright_host::space_source::SpaceSource;
 use hostwright_model::class::ClassList;
+use hostwright_model::existing::{
+    ExistingPartition, ExistingSignature, ExistingStorage, ExistingTable,
+};
+use hostwright_model::storage::{Partition, StorageLayout, TableKind};
 use hostwright_plan::space::{PackageFile, VarFile};
 use hostwright_plan::storage::{StorageFacts, draw, examine};
-use hostwright_plan::{ConfigTree, TreeFile, check};
+use hostwright_plan::{ConfigTree, PackageIndex, TreeFile, check};
 
 /// A layout: parsed, checked, solved for a machine, drawn.
 pub(crate) fn disk_config(bytes: &[u8]) {
@@ -13,6 +18,71 @@ pub(crate) fn disk_config(bytes: &[u8]) {
     if let Some(layout) = examined.layout {
         draw(&layout);
     }
+}
+
+/// A layout for a disk that has partitions, behind a byte of 0 and what was there. Plans that keep
+/// something take the rest apart.
+pub(crate) fn reused_disks(bytes: &[u8]) {
+    let mut parts = bytes.splitn(2, |byte| *byte == 0);
+    let (before, wanted) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let mut facts = machine();
+    let first = examine("disk_config/X", &text(before), Some("X"), &StorageFacts::from(&facts));
+    let Some(first) = first.layout else { return };
+    facts.storage = left_behind(&first);
+    let facts = StorageFacts::from(&facts);
+    if let Some(layout) = examine("disk_config/X", &text(wanted), Some("X"), &facts).layout {
+        for partition in layout.disks.iter().flat_map(|disk| &disk.partitions) {
+            let is_kept = partition.fate.needs_existing();
+            assert!(!is_kept || partition.existing.is_some(), "{} was not there", partition.device);
+        }
+        draw(&layout);
+    }
+}
+
+/// The partitions and file systems of a layout that was carried out.
+fn left_behind(layout: &StorageLayout) -> ExistingStorage {
+    let partition = |partition: &Partition| ExistingPartition {
+        number: partition.number,
+        device: partition.device.clone(),
+        kind: partition.kind,
+        start_bytes: partition.start_bytes,
+        size_bytes: partition.size_bytes(),
+        type_code: String::new(),
+        name: partition.name.clone(),
+        uuid: None,
+        attributes: None,
+        bootable: partition.bootable,
+    };
+    let tables = layout.disks.iter().map(|disk| ExistingTable {
+        device: disk.device.clone(),
+        kind: if disk.table == TableKind::Msdos { "dos" } else { "gpt" }.to_owned(),
+        id: None,
+        partitions: disk.partitions.iter().map(partition).collect(),
+    });
+    let signatures = layout.volumes.iter().filter_map(|volume| {
+        Some(ExistingSignature {
+            device: volume.device.clone(),
+            size_bytes: volume.size_bytes,
+            kind: volume.file_system.clone()?,
+            uuid: None,
+            label: None,
+        })
+    });
+    ExistingStorage {
+        tables: tables.collect(),
+        signatures: signatures.collect(),
+        ..ExistingStorage::default()
+    }
+}
+
+/// The index of a Debian repository.
+pub(crate) fn package_index(bytes: &[u8]) {
+    PackageIndex::default().add(&text(bytes));
+}
+
+/// Where a config space comes from.
+pub(crate) fn space_source(bytes: &[u8]) {
+    let _ = text(bytes).parse::<SpaceSource>();
 }
 
 /// Sizes, in the place of a layout where they stand.

@@ -61,6 +61,33 @@ pub(crate) fn fstab(bytes: &[u8]) {
     fuzzing::fstab_entries(&text(bytes));
 }
 
+/// What a class script prints, and what a shell says of its functions, behind a byte of 0.
+pub(crate) fn class_output(bytes: &[u8]) {
+    let mut parts = bytes.split(|byte| *byte == 0).map(text);
+    fuzzing::printed_classes(&parts.next().unwrap_or_default());
+    fuzzing::redefined_functions(&parts.next().unwrap_or_default());
+}
+
+/// What a server lists of its base files: a page, and the lines of an FTP server.
+pub(crate) fn base_file_list(bytes: &[u8]) {
+    for base in ["http://server/base", "ftp://server/base"] {
+        fuzzing::chosen_base_file(base, &text(bytes), &["A", "DEBIAN"]);
+    }
+}
+
+/// A file of answers for debconf.
+pub(crate) fn debconf_answers(bytes: &[u8]) {
+    fuzzing::debconf_owners(&text(bytes));
+}
+
+/// A command line of the tools that take theirs as getopts does, a word a line.
+pub(crate) fn tool_options(bytes: &[u8]) {
+    let words: Vec<String> = text(bytes).lines().map(str::to_owned).collect();
+    for known in fuzzing::KNOWN_OPTIONS {
+        fuzzing::options(known, &words);
+    }
+}
+
 /// Lends a session on a machine that does not exist.
 fn with_session(work: impl FnOnce(&mut Session<'_>)) {
     let mut host = SimHost::new(machine(), RootKind::Disk);

@@ -20,6 +20,11 @@ pub(crate) fn tftp(bytes: &[u8]) {
     is_client_packet(bytes);
 }
 
+/// A line that a machine sends to FAI's monitor.
+pub(crate) fn monitor_line(bytes: &[u8]) {
+    hostwright_server::is_monitor_line(&text(bytes));
+}
+
 /// The kernel's command line.
 pub(crate) fn agent_cmdline(bytes: &[u8]) {
     BootOptions::from_cmdline(&text(bytes));

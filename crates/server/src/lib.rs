@@ -37,3 +37,8 @@ pub use state::StateError;
 pub fn openapi() -> String {
     api::document_text()
 }
+
+/// True if a line is one of the protocol of FAI's monitor.
+pub fn is_monitor_line(line: &str) -> bool {
+    monitor::is_message(line)
+}

@@ -45,6 +45,7 @@ pub(crate) use metadata::put_back;
 pub(crate) use mounts::unmount_target;
 pub(crate) use restore::restore;
 pub(crate) use scripts::{source_traced, tests_failed};
+pub(crate) use table::is_dump;
 
 use crate::fault::ActionError;
 use crate::logs::LogFile;

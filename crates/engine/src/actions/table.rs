@@ -194,6 +194,11 @@ impl Entry {
     }
 }
 
+/// True if `text` is what `sfdisk --dump` prints of `device`.
+pub(crate) fn is_dump(device: &str, text: &str) -> bool {
+    Table::parse_dump(device, text).is_some()
+}
+
 fn put(text: &mut String, what: std::fmt::Arguments<'_>) {
     text.write_fmt(what).expect("invariant: a String takes everything");
 }

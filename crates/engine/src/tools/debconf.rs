@@ -106,7 +106,7 @@ fn changed_lines(
 }
 
 /// Owners of the answers: the first word of each line.
-fn packages(data: &str) -> BTreeSet<String> {
+pub(crate) fn packages(data: &str) -> BTreeSet<String> {
     let lines = data.lines().filter(|line| !line.trim_start().starts_with('#'));
     lines.filter_map(|line| words(line).into_iter().next()).collect()
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// A command line, taken apart.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Options {
+pub(crate) struct Options {
     values: BTreeMap<char, String>,
     /// What follows the options.
     pub(super) rest: Vec<String>,
@@ -15,7 +15,7 @@ pub(super) struct Options {
 impl Options {
     /// Takes `args` apart. `known` lists the letters; one with `:` behind it takes a value. Of an
     /// option that is given twice the last value counts.
-    pub(super) fn parse(known: &str, args: &[String]) -> Result<Self, ToolError> {
+    pub(crate) fn parse(known: &str, args: &[String]) -> Result<Self, ToolError> {
         let mut options = Self::default();
         let mut args = args.iter();
         while let Some(arg) = args.next() {

@@ -22,6 +22,11 @@ pub(crate) use listen::listen;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+/// True if a line is one of the protocol.
+pub(crate) fn is_message(line: &str) -> bool {
+    message::Message::parse(line).is_some()
+}
+
 /// What is configured of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MonitorConfig {
