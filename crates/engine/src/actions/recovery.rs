@@ -64,10 +64,7 @@ mod tests {
 
     #[test]
     fn keys_are_spelled_in_groups() {
-        assert_eq!(
-            spell(&[0x00, 0x1f, 0xff, 0x80, 0x12]),
-            "cccbvvvvjc-bd".replace("vvvvjc", "vvvjc")
-        );
+        assert_eq!(spell(&[0x00, 0x1f, 0xff, 0x80, 0x12]), "ccbvvvjc-bd");
         assert_eq!(spell(&[7; KEY_BYTES]).len(), 8 * 8 + 7);
     }
 }

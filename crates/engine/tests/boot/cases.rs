@@ -21,6 +21,10 @@ pub struct Case {
     table: TableKind,
     loader: &'static str,
     encrypted: Encrypted,
+    /// The file system of the root.
+    root: &'static str,
+    /// True if the disk is an image whose copies become machines of their own.
+    pub is_image: bool,
 }
 
 /// What is encrypted.
@@ -39,7 +43,16 @@ const fn case(
     loader: &'static str,
     encrypted: Encrypted,
 ) -> Case {
-    Case { name, table, loader, encrypted }
+    Case { name, table, loader, encrypted, root: "ext4", is_image: false }
+}
+
+const fn image(
+    name: &'static str,
+    table: TableKind,
+    loader: &'static str,
+    root: &'static str,
+) -> Case {
+    Case { name, table, loader, encrypted: Encrypted::Nothing, root, is_image: true }
 }
 
 /// All of them.
@@ -49,6 +62,9 @@ pub const CASES: &[Case] = &[
     case("grub-uefi", TableKind::Gpt, "grub-uefi", Encrypted::Nothing),
     case("systemd-boot", TableKind::Gpt, "systemd-boot", Encrypted::Nothing),
     case("uki", TableKind::Gpt, "uki", Encrypted::Nothing),
+    image("copies", TableKind::GptBios, "grub-bios", "ext4"),
+    image("copies-uefi", TableKind::Gpt, "grub-uefi", "ext4"),
+    image("copies-btrfs", TableKind::Gpt, "systemd-boot", "btrfs"),
     case("bios-luks-data", TableKind::GptBios, "grub-bios", Encrypted::Data),
     case("uefi-luks-data", TableKind::Gpt, "systemd-boot", Encrypted::Data),
     case("systemd-boot-tpm", TableKind::Gpt, "systemd-boot", Encrypted::Root),
@@ -56,9 +72,11 @@ pub const CASES: &[Case] = &[
 ];
 
 /// Says what the system is on its serial line, and ends it.
-const UNIT: &str = "[Unit]\nAfter=local-fs.target systemd-remount-fs.service\n\n[Service]\n\
+const UNIT: &str = "[Unit]\nAfter=local-fs.target hostwright-first-boot.service\n\n[Service]\n\
     Type=oneshot\nExecStart=/bin/sh -c 'exec >/dev/ttyS0; \
     echo \"answer: $(uname -r) root $(findmnt -no SOURCE /) data $(findmnt -no SOURCE /data) \
+    uuid $(findmnt -no UUID /) id $(cat /etc/machine-id) mib $(df --output=size -m / | tail -1) \
+    key $(cut -c 60-80 /etc/ssh/ssh_host_ed25519_key.pub) \
     of $(cat /proc/cmdline)\"; echo answer ends; sync; systemctl poweroff --force'\n";
 
 impl Case {
@@ -163,7 +181,8 @@ impl Case {
                     Encrypted::Root => is_root,
                 };
                 if !is_encrypted {
-                    return layout.volumes.push(volume(&device, "ext4", point));
+                    let kind = if is_root { self.root } else { "ext4" };
+                    return layout.volumes.push(volume(&device, kind, point));
                 }
                 let encrypted = self.encrypt(&device);
                 layout.volumes.push(volume(&encrypted.mapped_device, "ext4", point));
@@ -221,6 +240,7 @@ impl Case {
         ];
         let end = match self.name {
             "uefi-luks-data" => vec![Action::LoadKernel { setup: kexec }],
+            _ if self.is_image => vec![Action::FirstBoot],
             _ => Vec::new(),
         };
         let stages = vec![

@@ -140,12 +140,45 @@ fn root_a_disk_with_each_boot_loader_starts() {
         let _ = Command::new("partx").args(["--delete", &disk]).output();
         call("losetup", &["--detach", &disk]);
         installed.unwrap();
-        let began = Instant::now();
-        let answer = firmware::start(case, &file, dir.path());
-        println!(
-            "rig: {} answers after {:.0} s: {answer}",
-            case.name,
-            began.elapsed().as_secs_f64()
-        );
+        match case.is_image {
+            true => copies(case, &file, dir.path()),
+            false => drop(start(case, &file, dir.path())),
+        }
     }
+}
+
+/// What the system on a disk says of itself.
+fn start(case: &Case, file: &Path, dir: &Path) -> String {
+    let began = Instant::now();
+    let answer = firmware::start(case, file, dir);
+    println!("rig: {} answers after {:.0} s: {answer}", case.name, began.elapsed().as_secs_f64());
+    answer
+}
+
+/// Two copies of an image on larger disks are two machines, and stay what they have become.
+fn copies(case: &Case, image: &Path, dir: &Path) {
+    let copy = |name: &str| {
+        let path = dir.join(name);
+        call("cp", &["--sparse=always", image.to_str().unwrap(), path.to_str().unwrap()]);
+        fs::File::options().write(true).open(&path).unwrap().set_len(5 << 30).unwrap();
+        path
+    };
+    let one = copy("one.raw");
+    let (first, again) = (start(case, &one, dir), start(case, &one, dir));
+    let other = start(case, &copy("other.raw"), dir);
+    let word = |answer: &str, key: &str| {
+        let rest = answer.split_once(&format!(" {key} ")).unwrap().1;
+        rest.split(' ').next().unwrap().to_owned()
+    };
+    for key in ["uuid", "id", "key"] {
+        assert_eq!(word(&first, key), word(&again, key), "{key} stays");
+        assert_ne!(word(&first, key), word(&other, key), "{key} is of one machine");
+    }
+    for answer in [&first, &again, &other] {
+        let size_mib: u64 = word(answer, "mib").parse().unwrap();
+        assert!(size_mib > 4000, "it has grown: {answer}");
+        assert_eq!(word(answer, "id").len(), 32, "{answer}");
+    }
+    // The loader of the second start knows the new name.
+    assert!(again.contains(&format!("root=UUID={}", word(&again, "uuid"))), "{again}");
 }

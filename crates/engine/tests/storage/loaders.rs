@@ -272,3 +272,57 @@ fn the_old_etc_is_kept_through_power_cuts() {
     assert!(kept.is_some_and(|line| line.starts_with("0600") && line.contains("fstab")));
     crash_everywhere_in(&fresh, space);
 }
+
+/// Lets copies of the disk become machines of their own.
+fn first_boot(plan: &mut Plan) {
+    systemd_boot(plan);
+    let image = [
+        ("/etc/machine-id", "0123456789abcdef0123456789abcdef\n"),
+        ("/etc/ssh/ssh_host_rsa_key", "the image's\n"),
+        ("/usr/bin/partx", "program"),
+        ("/usr/bin/systemctl", "program"),
+        ("/usr/sbin/sfdisk", "program"),
+    ];
+    let files = image.map(|(path, content)| TargetFile {
+        path: path.to_owned(),
+        mode: 0o644,
+        content: content.to_owned(),
+    });
+    let (topic, remove) = (FileTopic::Record, Vec::new());
+    let more = Action::WriteFiles { topic, files: files.to_vec(), remove };
+    let steps = [("more-files", more), ("first-boot", Action::FirstBoot)];
+    let mounts = plan.stages.iter_mut().rfind(|stage| stage.phase == Phase::Mountdisks);
+    let Some(stage) = mounts else { return };
+    stage.steps.extend(steps.map(|(id, action)| Step {
+        id: id.into(),
+        action,
+        why: Why::default(),
+    }));
+}
+
+#[test]
+fn an_image_for_copies_survives_a_power_cut_at_every_operation() {
+    let world = crash_everywhere_in(&with_firmware_list(), Space::with(UEFI, first_boot));
+    let file = |path: &str| world.get(&format!("/dev/vda2:/{path}"));
+    let conf = file("usr/lib/hostwright/first-boot.conf").expect("it names file systems");
+    assert!(conf.contains(" ext4 /\\n"), "{conf}");
+    let grow = file("usr/lib/hostwright/first-boot.grow").expect("it names the last partition");
+    assert!(grow.ends_with(" ext4 /\\n\""), "{grow}");
+    assert_eq!(file("etc/ssh/ssh_host_rsa_key"), None);
+    assert_eq!(file("etc/machine-id"), Some("0444 0:0 file \"\""));
+    let script = file("etc/initramfs-tools/scripts/local-premount/hostwright-rename");
+    assert!(script.is_some_and(|line| line.starts_with("0755")));
+}
+
+#[test]
+fn an_image_whose_copies_cannot_grow_is_refused() {
+    fn without_tools(plan: &mut Plan) {
+        systemd_boot(plan);
+        let step = Step { id: "first-boot".into(), action: Action::FirstBoot, why: Why::default() };
+        let mounts = plan.stages.iter_mut().rfind(|stage| stage.phase == Phase::Mountdisks);
+        mounts.into_iter().for_each(|stage| stage.steps.push(step.clone()));
+    }
+    let mut host = with_firmware_list();
+    let fault = attempt(&mut host, &mut Space::with(UEFI, without_tools)).unwrap_err();
+    assert_eq!(fault.code, "image-cannot-grow");
+}

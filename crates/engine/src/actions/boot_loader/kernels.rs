@@ -153,7 +153,7 @@ fn dracut_arguments(
     for encrypted in layout.encrypted.iter().filter(|e| below.contains(&e.mapped_device)) {
         let uuid = uuid_of(work, &encrypted.device)?;
         words.push(format!("rd.luks.name={uuid}={}", encrypted.name));
-        if super::super::encrypt::is_sealed(&encrypted.key) {
+        if crate::actions::encrypt::is_sealed(&encrypted.key) {
             words.push(format!("rd.luks.options={uuid}=tpm2-device=auto"));
         }
     }

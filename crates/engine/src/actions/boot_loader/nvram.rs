@@ -16,6 +16,10 @@ pub(super) fn add(
     esp: &EspPlace,
     path: &str,
 ) -> Result<(), ActionError> {
+    if !work.inputs.target.is_own_machine() {
+        // The list of the machine that builds has nothing to do with the image.
+        return Ok(());
+    }
     if work.host.list(VARIABLES)?.is_empty() {
         work.warn("the firmware shows no variables: no entry is added to its list");
         return Ok(());

@@ -111,7 +111,7 @@ fn demand_initramfs(work: &Work<'_>, paths: &BTreeSet<String>) -> Result<(), Act
     if tools && !paths.contains("usr/share/initramfs-tools/hooks/cryptroot") {
         return Err(no_loader("cryptsetup in its initramfs", "cryptsetup-initramfs"));
     }
-    let is_sealed = |key: &EncryptionKey| super::super::encrypt::is_sealed(key);
+    let is_sealed = |key: &EncryptionKey| crate::actions::encrypt::is_sealed(key);
     let has = |part: &str| paths.iter().any(|path| path.contains(part));
     if encrypted.iter().any(|device| is_sealed(&device.key)) {
         if !has("/libcryptsetup-token-systemd-tpm2.so") {
@@ -122,4 +122,65 @@ fn demand_initramfs(work: &Work<'_>, paths: &BTreeSet<String>) -> Result<(), Act
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::ActionError;
+
+    fn setup(loader: BootLoader) -> BootSetup {
+        BootSetup {
+            loader,
+            esp: None,
+            boot_mount: None,
+            root_device: "/dev/vda2".to_owned(),
+            kernel: None,
+            kernel_args: Vec::new(),
+            rebuild_initrd: false,
+            nvram_entry: false,
+            removable_path: true,
+            label: "Debian".to_owned(),
+            timeout_seconds: 0,
+            serial: None,
+        }
+    }
+
+    fn paths(paths: &[&str]) -> BTreeSet<String> {
+        paths.iter().map(|path| (*path).to_owned()).collect()
+    }
+
+    fn code(result: Result<(), ActionError>) -> String {
+        match result {
+            Ok(()) => "fine".to_owned(),
+            Err(error) => Box::<hostwright_model::fault::Fault>::from(error).code,
+        }
+    }
+
+    #[test]
+    fn an_image_without_a_kernel_is_refused() {
+        let setup = setup(BootLoader::Uki);
+        let with = |names: &[&str]| code(demand_kernel(&setup, &paths(names)));
+        assert_eq!(with(&["boot/grub/grub.cfg", "boot/vmlinuz.old"]), "no-kernel");
+        assert_eq!(with(&["boot/vmlinuz-6.1.0-18-amd64"]), "fine");
+    }
+
+    #[test]
+    fn each_loader_needs_its_own_parts() {
+        let names = EfiNames::of("amd64");
+        let bios = BootLoader::GrubBios { disks: Vec::new() };
+        let systemd = "usr/lib/systemd/boot/efi";
+        let cases = [
+            (bios, None, "usr/lib/grub/i386-pc/boot.img".to_owned()),
+            (BootLoader::GrubUefi, names, "usr/lib/grub/x86_64-efi/ext2.mod".to_owned()),
+            (BootLoader::SystemdBoot, names, format!("{systemd}/systemd-bootx64.efi")),
+            (BootLoader::Uki, names, format!("{systemd}/linuxx64.efi.stub")),
+        ];
+        for (loader, names, part) in cases {
+            let setup = setup(loader);
+            let with = |part: &str| code(demand_loader(&setup, names, &paths(&[part])));
+            assert_eq!(with(&part), "fine", "{part}");
+            assert_eq!(with("usr/lib/grub/other"), "image-lacks-loader", "{part}");
+        }
+    }
 }
