@@ -12,6 +12,7 @@
 //! ```
 
 pub mod api;
+pub mod apt_names;
 pub mod class;
 pub mod diagnostic;
 pub mod event;
@@ -27,6 +28,7 @@ pub mod package;
 pub mod phase;
 pub mod plan;
 pub mod progress;
+pub mod quirk;
 pub mod size;
 pub mod space;
 pub mod storage;

@@ -35,6 +35,7 @@ mod table;
 mod takedown;
 mod uuid_links;
 
+pub(crate) use confirm::refuse_moved_disks;
 pub(crate) use metadata::put_back;
 pub(crate) use mounts::unmount_target;
 pub(crate) use restore::restore;
