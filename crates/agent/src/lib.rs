@@ -15,6 +15,7 @@ pub mod planner;
 pub mod program;
 mod report;
 pub mod session;
+mod setup_storage;
 mod space;
 mod standalone;
 pub mod supervisor;

@@ -24,9 +24,13 @@ impl SpacePlanner {
     /// Reads the space in `dir`. Mistakes in files that this machine does not use do not matter;
     /// the others come back with the plan.
     pub fn read(dir: &Path) -> Result<Self, HostError> {
-        let tree = ConfigTree { files: read_space(dir)? };
-        let (space, _) = parse(&tree);
-        Ok(Self { space })
+        Ok(Self::of(&ConfigTree { files: read_space(dir)? }))
+    }
+
+    /// The same for a space that is at hand.
+    pub fn of(tree: &ConfigTree) -> Self {
+        let (space, _) = parse(tree);
+        Self { space }
     }
 }
 

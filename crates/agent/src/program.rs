@@ -1,7 +1,7 @@
 //! What the program does under each of its names.
 
 use crate::planner::SpacePackages;
-use crate::{modprobe, session, standalone, supervisor};
+use crate::{modprobe, session, setup_storage, standalone, supervisor, tools_root};
 use hostwright_engine::{FAT_STAGE, tools};
 use hostwright_host::boot::process::{self, Power};
 use hostwright_host::real::{RealHost, RealOptions};
@@ -13,7 +13,8 @@ Usage: hostwright-agent VERB
 
 Verbs for the rescue shell of a machine whose installation failed:
   resume     go on with the installation where it stopped
-  undo       put partition tables and signatures back as they were, while that can be done
+  undo [RECORD]
+             put partition tables and signatures back as they were, while that can be done
   reboot     restart the machine, without unmounting anything
   install    install this machine from a config space that is at hand
   poweroff   switch the machine off, without unmounting anything
@@ -29,7 +30,7 @@ pub fn run(name: &str, args: &[String]) -> ExitCode {
     if std::process::id() == 1 {
         supervisor::run();
     }
-    if tools::NAMES.contains(&name) {
+    if is_tool(name) {
         return run_tool(name, args);
     }
     match (name, args.first().map(String::as_str)) {
@@ -41,7 +42,7 @@ pub fn run(name: &str, args: &[String]) -> ExitCode {
             session::INSTALLED => end(Power::Reboot),
             failed => status(failed),
         },
-        (_, Some("undo")) => undo(),
+        (_, Some("undo")) => undo(&args.get(1).cloned().unwrap_or_else(session::record_dir)),
         (_, Some("reboot")) => end(Power::Reboot),
         (_, Some("poweroff")) => end(Power::Off),
         _ => {
@@ -51,10 +52,20 @@ pub fn run(name: &str, args: &[String]) -> ExitCode {
     }
 }
 
-/// One of FAI's tools ([`tools::NAMES`]), called by a script of the config space.
+/// True for the names of FAI's tools.
+pub fn is_tool(name: &str) -> bool {
+    tools::NAMES.contains(&name) || tools::PROGRAMS.contains(&name)
+}
+
+/// One of FAI's tools, called by a script of the config space.
 pub fn run_tool(name: &str, args: &[String]) -> ExitCode {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     let env = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
+    match name {
+        setup_storage::NAME => return status(setup_storage::run(args, &env)),
+        "faireboot" => return faireboot(),
+        _ => {}
+    }
     let fat_stage_dir = std::env::var(FAT_STAGE).ok();
     let mut host = RealHost::new(RealOptions { fat_stage_dir, ..RealOptions::default() });
     let dir = std::env::current_dir().map(|dir| text(dir.into_os_string()));
@@ -69,9 +80,19 @@ pub fn run_tool(name: &str, args: &[String]) -> ExitCode {
     status(tools::main(name, args, &mut session))
 }
 
+/// Restarts the machine that is being installed, and no other: scripts are also run where images are
+/// built.
+fn faireboot() -> ExitCode {
+    if !tools_root::is_entered() {
+        complain("faireboot: this is not the installer of a machine, and is not restarted\n");
+        return ExitCode::FAILURE;
+    }
+    end(Power::Reboot)
+}
+
 /// Takes back what the run of this machine did to its disks, as far as it can be.
-fn undo() -> ExitCode {
-    match hostwright_engine::undo_record(&mut RealHost::default(), &session::record_dir()) {
+fn undo(record_dir: &str) -> ExitCode {
+    match hostwright_engine::undo_record(&mut RealHost::default(), record_dir) {
         Ok(changed) => {
             complain(&format!("{changed} devices were put back\n"));
             ExitCode::SUCCESS

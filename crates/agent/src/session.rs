@@ -178,8 +178,11 @@ impl Connected {
         let store = format!("{}{}", self.server.trim_end_matches('/'), self.order.store_path);
         let console = self.reporter.console().clone();
         let mut images = StoreImages::new(&store, format!("{WORK_DIR}/image"), console);
-        let (settings, inputs) =
-            (settings(&self.order, &self.boot_vars), inputs(&self.order, facts)?);
+        let mut settings = settings(&self.order, &self.boot_vars);
+        if let Some(host) = host_of(&self.server) {
+            settings.vars.entry("SERVER".to_owned()).or_insert_with(|| host.to_owned());
+        }
+        let inputs = inputs(&self.order, facts)?;
         let mut session = Session::open(host, &mut images, settings, inputs)?;
         let mut emit = |body| self.reporter.emit(body);
         let mut keep = |key: &RecoveryKey| {
@@ -190,6 +193,14 @@ impl Connected {
         let mut planner = ServerPlanner { planner, keep: &mut keep };
         hostwright_engine::run(&mut session, &mut planner, &mut emit).map(drop)
     }
+}
+
+/// `10.0.0.1` of `http://10.0.0.1:4777`.
+fn host_of(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split('/').next()?;
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    Some(host.trim_matches(['[', ']'])).filter(|host| !host.is_empty())
 }
 
 fn enter_tools(image: &Path, reporter: &Reporter) -> Result<(), HostError> {
@@ -271,6 +282,7 @@ fn settings(order: &Order, boot_vars: &BTreeMap<String, String>) -> Settings {
         shims: true,
         package_proxy: order.package_proxy.clone(),
         vars,
+        defaults: BTreeMap::new(),
         flags: vec!["verbose".to_owned(), "reboot".to_owned()],
         verbose: true,
         firmware_view: None,
@@ -340,6 +352,13 @@ mod tests {
         assert_eq!(settings.vars["FAI_FLAGS"], "sshd");
         assert_eq!(settings.package_proxy.as_deref(), Some("http://10.0.0.1:3142"));
         assert_eq!(settings.vars["KEYMAP"], "us");
+    }
+
+    #[test]
+    fn the_server_is_named_without_its_port() {
+        assert_eq!(host_of("http://10.0.0.1:4777"), Some("10.0.0.1"));
+        assert_eq!(host_of("http://boot.example.org/x"), Some("boot.example.org"));
+        assert_eq!(host_of("10.0.0.1"), None);
     }
 
     #[test]

@@ -83,6 +83,7 @@ impl Order {
             shims: true,
             package_proxy: None,
             vars: BTreeMap::new(),
+            defaults: BTreeMap::new(),
             flags: vec!["verbose".to_owned()],
             verbose: true,
             firmware_view: None,

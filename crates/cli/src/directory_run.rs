@@ -38,6 +38,8 @@ pub struct DirectoryRun {
     pub run_class_scripts: bool,
     /// Variables that win over those of the space.
     pub vars: BTreeMap<String, String>,
+    /// Variables that those of the space win over.
+    pub defaults: BTreeMap<String, String>,
     /// How the space is read where there is a choice.
     pub rules: Rules,
     /// Journal and links to FAI's tools.
@@ -170,6 +172,7 @@ impl DirectoryRun {
             shims: !self.on_system,
             package_proxy: proxy,
             vars: self.vars.clone(),
+            defaults: self.defaults.clone(),
             flags: Vec::new(),
             verbose: true,
             firmware_view: (!self.on_system).then_some(self.firmware),

@@ -32,6 +32,7 @@ mod interpreter;
 mod journal;
 mod logs;
 mod monitor;
+mod network;
 mod observe;
 mod package_calls;
 mod pass;

@@ -12,6 +12,7 @@
 //! ```
 
 pub mod api;
+pub mod apt_names;
 pub mod boot_loader;
 pub mod class;
 pub mod diagnostic;
@@ -30,6 +31,7 @@ pub mod phase;
 pub mod plan;
 pub mod policy;
 pub mod progress;
+pub mod quirk;
 pub mod size;
 pub mod space;
 pub mod storage;

@@ -118,6 +118,9 @@ pub struct Discovered {
     pub unknown_packages: Vec<String>,
     /// The base file that was fetched, an absolute path; `None` if none was.
     pub base_file: Option<String>,
+    /// Tasks up to partition whose hooks have run: what they do to disks is in the facts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks_done: Vec<Phase>,
 }
 
 impl Discovered {
@@ -130,6 +133,11 @@ impl Discovered {
         }
         if other.base_file.is_some() {
             self.base_file.clone_from(&other.base_file);
+        }
+        for phase in &other.hooks_done {
+            if !self.hooks_done.contains(phase) {
+                self.hooks_done.push(*phase);
+            }
         }
     }
 }

@@ -25,6 +25,7 @@ const SPACE: &[(&str, &str)] = &[
     ("bad-value", "A variable that Hostwright reads has a value it cannot use."),
     ("carriage-return", "A file for a shell has DOS line ends."),
     ("class-conflict", "A machine has two classes that exclude each other."),
+    ("constant-test", "A test of a word where a variable is meant: it always ends the same way."),
     ("dangling-link", "A symbolic link leads out of the space or to nothing."),
     ("dead-hook", "A hook that no task runs, because of its name."),
     ("dependency-contradiction", "A class requires classes that exclude each other."),

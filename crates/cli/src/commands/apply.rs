@@ -90,6 +90,7 @@ fn directory_run(args: &Args) -> Result<DirectoryRun, Failure> {
         given_classes,
         run_class_scripts,
         vars: args.space.vars()?,
+        defaults: args.space.defaults()?,
         rules: args.space.rules(),
         record_dir: args.work_dir.join("record"),
         log_dir: args.work_dir.join("logs"),

@@ -139,6 +139,7 @@ impl Args {
             given_classes,
             run_class_scripts,
             vars,
+            defaults: self.space.defaults()?,
             rules: Rules { first_boot: self.first_boot, ..self.space.rules() },
             record_dir: work_dir.join("record"),
             log_dir: work_dir.join("logs"),

@@ -41,6 +41,7 @@ mod takedown;
 mod uuid_links;
 mod written;
 
+pub(crate) use confirm::refuse_moved_disks;
 pub(crate) use metadata::put_back;
 pub(crate) use mounts::unmount_target;
 pub(crate) use restore::restore;

@@ -160,6 +160,25 @@ impl SimHost {
         self.state.blocks.reboot();
     }
 
+    /// At its next start the kernel finds two disks the other way round: each has the other's name.
+    pub fn exchange_disks(&mut self, one: &str, other: &str) {
+        let exchanged = |name: &str| match name {
+            name if name == one => other.to_owned(),
+            name if name == other => one.to_owned(),
+            name => name.to_owned(),
+        };
+        for disk in &mut self.state.facts.disks {
+            disk.name = exchanged(&disk.name);
+        }
+        self.state.facts.disks.sort_by(|a, b| a.name.cmp(&b.name));
+        let disks = std::mem::take(&mut self.state.blocks.disks);
+        for (name, mut disk) in disks {
+            disk.facts.name = exchanged(&name);
+            self.state.blocks.disks.insert(disk.facts.name.clone(), disk);
+        }
+        self.reboot();
+    }
+
     /// Only the agent was killed: everything is as it was, but its shell is gone.
     pub fn restart(&mut self) {
         self.is_dead = false;
@@ -212,6 +231,19 @@ impl SimHost {
         let missing_packages = &self.missing_packages;
         tools::run(&mut self.state, &Call { command, root: &root, torn, missing_packages })
     }
+
+    /// Runs the tools that a script is said to run.
+    fn run_commands_of(&mut self, request: &ShellRequest, torn: bool) -> Result<(), HostError> {
+        let (ShellRequest::Source { path, .. } | ShellRequest::Execute { path, .. }) = request
+        else {
+            return Ok(());
+        };
+        let effect = self.scripts.effects.get(path).cloned().unwrap_or_default();
+        for command in effect.commands.iter().filter(|_| !torn) {
+            self.run_tool(command, false)?;
+        }
+        Ok(())
+    }
 }
 
 fn tell(reply: &Reply, on_line: OnLine<'_>) -> Vec<String> {
@@ -243,7 +275,9 @@ impl Host for SimHost {
             }
         };
         let (reply, said) = self.operate(what, |host, torn| {
-            shell::talk(&mut host.state, &mut host.scripts, request, torn)
+            let answer = shell::talk(&mut host.state, &mut host.scripts, request, torn)?;
+            host.run_commands_of(request, torn)?;
+            Ok(answer)
         })?;
         tell(&said, on_line);
         Ok(reply)

@@ -195,6 +195,7 @@ fn observe(
         given_classes,
         run_class_scripts,
         vars: args.space.vars()?,
+        defaults: args.space.defaults()?,
         rules: args.space.rules(),
         record_dir: scratch.join("record"),
         log_dir: scratch.join("logs"),
