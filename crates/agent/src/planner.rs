@@ -2,8 +2,9 @@
 
 use hostwright_engine::Planner;
 use hostwright_engine::tools::{PackageLists, PackagePreload, PackageRequest, PackageSelection};
-use hostwright_host::HostError;
+use hostwright_host::real::RealHost;
 use hostwright_host::space::read_space;
+use hostwright_host::{Host as _, HostError};
 use hostwright_model::class::{ClassList, ClassName};
 use hostwright_model::diagnostic::{Diagnostic, Severity};
 use hostwright_model::fault::{Fault, FaultKind};
@@ -12,7 +13,7 @@ use hostwright_model::space::TreeFile;
 use hostwright_model::vars::Vars;
 use hostwright_plan::space::Condition;
 use hostwright_plan::{ConfigSpace, ConfigTree, check_plan, packages, parse, resolve, storage};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Makes plans from one config space.
 pub struct SpacePlanner {
@@ -56,6 +57,37 @@ impl Planner for SpacePlanner {
         let config = &self.space.disk_configs.get(&class)?.config;
         storage::passphrase(config, line).map(str::to_owned)
     }
+}
+
+/// Leaves each plan that it makes beside the journal.
+pub(crate) struct NotedPlanner {
+    pub(crate) planner: SpacePlanner,
+    /// The file: the page of the machine shows it.
+    pub(crate) note: PathBuf,
+}
+
+impl Planner for NotedPlanner {
+    fn plan(&mut self, inputs: &Inputs) -> Result<Plan, Box<Fault>> {
+        let plan = self.planner.plan(inputs)?;
+        write_json(&self.note, &plan)?;
+        Ok(plan)
+    }
+
+    fn settle_classes(&mut self, named: ClassList) -> Result<ClassList, Box<Fault>> {
+        self.planner.settle_classes(named)
+    }
+
+    fn passphrase(&mut self, file: &str, line: u32) -> Option<String> {
+        self.planner.passphrase(file, line)
+    }
+}
+
+/// Writes a file for its owner only.
+pub(crate) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), Box<Fault>> {
+    let bytes = serde_json::to_vec_pretty(value).expect("invariant: plain data serialises");
+    let mut host = RealHost::default();
+    let written = host.write(&path.display().to_string(), &bytes, 0o600);
+    written.map_err(|error| crate::fault::of_host(&error))
 }
 
 /// The first mistake makes the message, all of them the lines below it.

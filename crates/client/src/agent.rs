@@ -3,7 +3,9 @@
 use crate::backoff::Backoff;
 use crate::connection::Connection;
 use crate::{ClientError, EventSender, OnBytes, OnWait, download};
-use hostwright_model::api::{Blob, Order};
+use hostwright_model::api::{
+    AgentWord, Blob, Certificate, CertificateRequest, Health, Order, ServerWord,
+};
 use hostwright_model::facts::Facts;
 use std::path::Path;
 use std::thread;
@@ -37,6 +39,22 @@ impl AgentClient {
     pub fn facts(&self, facts: &Facts, on_wait: OnWait<'_>) -> Result<(), ClientError> {
         let path = "/api/v1/agent/facts";
         retry(on_wait, || self.connection.tell(Method::PUT, path, facts))
+    }
+
+    /// A certificate for the key of `request`, by which operators know this machine.
+    pub fn certificate(&self, request: &CertificateRequest) -> Result<Certificate, ClientError> {
+        self.connection.call(Method::POST, "/api/v1/agent/certificate", request)
+    }
+
+    /// Tells the server where this machine is; asked once, without trying again. What to do.
+    pub fn word(&self, word: AgentWord) -> Result<ServerWord, ClientError> {
+        self.connection.call(Method::POST, "/api/v1/agent/word", &word)
+    }
+
+    /// The server's clock, milliseconds since the epoch.
+    pub fn server_time_ms(&self) -> Result<i64, ClientError> {
+        let health: Health = self.connection.get("/api/v1/health")?;
+        Ok(health.now_ms)
     }
 
     /// Starts the thread that delivers events of the attempt that [`Self::order`] named.
