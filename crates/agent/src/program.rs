@@ -1,11 +1,15 @@
 //! What the program does under each of its names.
 
 use crate::planner::SpacePackages;
-use crate::{modprobe, session, setup_storage, standalone, supervisor, tools_root};
+use crate::{
+    WORK_DIR, attendant, fault, modprobe, session, setup_storage, standalone, supervisor, verbs,
+};
 use hostwright_engine::{FAT_STAGE, tools};
 use hostwright_host::boot::process::{self, Power};
 use hostwright_host::real::{RealHost, RealOptions};
+use hostwright_model::fault::Fault;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
@@ -18,9 +22,17 @@ Verbs for the rescue shell of a machine whose installation failed:
   reboot     restart the machine, without unmounting anything
   install    install this machine from a config space that is at hand
   poweroff   switch the machine off, without unmounting anything
+  hold       keep an installed machine from restarting; 'release' lets it go
+
+Verbs for flows of one's own:
+  list-drives               name, bytes, model and serial number of each disk
+  dhcp-request [INTERFACE]  what a DHCP server offers
+  load-configuration [DIR]  fetch the site's configuration files into DIR
 
 The agent itself uses:
   session        install the machine
+  attend [DIR [PORT]]
+                 page, metrics and remote shell; of the record in DIR
   report-crash   tell the server that the session crashed too often
 ";
 
@@ -37,11 +49,28 @@ pub fn run(name: &str, args: &[String]) -> ExitCode {
         ("modprobe", _) => status(i32::from(!modprobe::load(args))),
         (_, Some("session")) => status(session::run()),
         (_, Some("report-crash")) => status(session::report_crash()),
+        (_, Some("attend")) => {
+            let word = |index: usize| args.get(index).map(String::as_str);
+            status(attendant::run(word(1), word(2)))
+        }
+        (_, Some("hold")) => hold(true),
+        (_, Some("release")) => hold(false),
         (_, Some("install")) => status(standalone::run(&args[1..])),
         (_, Some("resume")) => match session::run() {
             session::INSTALLED => end(Power::Reboot),
             failed => status(failed),
         },
+        (_, Some("list-drives")) => tell(verbs::list_drives().map_err(|e| fault::of_host(&e))),
+        (_, Some("dhcp-request")) => tell(verbs::dhcp_request(args.get(1).map(String::as_str))),
+        (_, Some("load-configuration")) => {
+            tell(verbs::load_configuration(args.get(1).map(String::as_str)).map(|()| String::new()))
+        }
+        (_, Some("deconfig" | "bound" | "renew" | "leasefail" | "nak"))
+            if std::env::var_os(verbs::PRINT).is_some() =>
+        {
+            let var = |name: &str| std::env::var(name).ok();
+            tell(Ok(if args[0] == "bound" { verbs::lease(&var) } else { String::new() }))
+        }
         (_, Some("undo")) => undo(&args.get(1).cloned().unwrap_or_else(session::record_dir)),
         (_, Some("reboot")) => end(Power::Reboot),
         (_, Some("poweroff")) => end(Power::Off),
@@ -99,6 +128,36 @@ fn undo(record_dir: &str) -> ExitCode {
         }
         Err(fault) => {
             complain(&format!("hostwright-agent: {fault}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints what a verb found, or why it did not.
+fn tell(found: Result<String, Box<Fault>>) -> ExitCode {
+    match found {
+        Ok(text) => match std::io::stdout().write_all(text.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+        Err(fault) => {
+            complain(&format!("hostwright-agent: {fault}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Keeps PID 1 from ending the machine after the installation, or lets it.
+fn hold(on: bool) -> ExitCode {
+    let path = Path::new(WORK_DIR).join(supervisor::HOLD_FILE);
+    let done = match on {
+        true => std::fs::create_dir_all(WORK_DIR).and_then(|()| std::fs::write(&path, "")),
+        false => std::fs::remove_file(&path),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("hostwright-agent: {}: {error}\n", path.display()));
             ExitCode::FAILURE
         }
     }

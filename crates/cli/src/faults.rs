@@ -141,7 +141,7 @@ pub fn file(operation: &str, path: &std::path::Path, error: &std::io::Error) -> 
 }
 
 /// The message of an error and of everything behind it.
-fn with_causes(error: &dyn std::error::Error) -> String {
+pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

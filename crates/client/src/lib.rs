@@ -17,10 +17,16 @@ mod agent;
 mod backoff;
 mod connection;
 mod download;
+pub mod duplex;
 mod error;
+pub mod frame;
 mod operator;
 mod sender;
+pub mod shell;
 mod stream;
+pub mod tftp;
+pub mod tls;
+pub mod web;
 
 pub use agent::AgentClient;
 pub use backoff::Backoff;

@@ -124,6 +124,7 @@ fn arm(server: &Server, image: Option<&str>) -> Result<Run> {
         space: "simple".to_owned(),
         image: image.map(str::to_owned),
         vars: BTreeMap::new(),
+        manners: hostwright_model::manners::Manners::default(),
     };
     server.ask(move |client| {
         client.add_machine(&spec)?;

@@ -12,13 +12,16 @@
 //!
 //! An open run (armed, booting, running) makes its machine boot the agent, however often it boots;
 //! a run that has ended makes it boot its disk. After a failure that disk may hold nothing that
-//! boots: the machine stays up and waits, and is armed again by an operator.
+//! boots: the machine stays up and waits. An operator has it take the run up again, which is its next
+//! attempt, or arms it anew.
 
+mod attendance;
 mod installs;
 mod machines;
 mod recovery;
 mod reports;
 
+pub(crate) use attendance::Attendants;
 pub(crate) use installs::installer_file;
 pub(crate) use reports::AgentCall;
 
@@ -50,6 +53,8 @@ pub(crate) struct App {
     pub(crate) last_event: watch::Sender<u64>,
     /// Cancelled when the server shall end; streams that would go on for ever end with it.
     pub(crate) stop: CancellationToken,
+    /// Agents that attend to machines, as they were heard last.
+    pub(crate) attendants: Attendants,
     installer: RwLock<Option<InstallerManifest>>,
     addresses: OnceLock<Addresses>,
     /// Held as long as the server lives: two servers on one state would undo each other's work.
@@ -89,6 +94,7 @@ impl App {
             monitor: Board::default(),
             last_event,
             stop: CancellationToken::new(),
+            attendants: Attendants::default(),
             installer: RwLock::default(),
             addresses: OnceLock::new(),
             _lock: lock,

@@ -206,6 +206,15 @@ impl Fleet {
         });
     }
 
+    /// An operator asked for a failed run to be taken up again.
+    pub(crate) fn asked_to_resume(&self, run: &Run) {
+        self.change(&run.machine, |member| {
+            if let Some(latest) = member.machine.run.as_mut().filter(|known| known.id == run.id) {
+                latest.resume_asked_at_ms = run.resume_asked_at_ms;
+            }
+        });
+    }
+
     /// A step of some machine's boot. What it means for an unknown machine, to be kept.
     pub(crate) fn saw(&self, mac: MacAddr, event: BootEvent) -> Option<UnknownMachine> {
         let name = self.read().by_mac.get(&mac).cloned();

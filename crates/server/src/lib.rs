@@ -15,6 +15,7 @@
 
 mod api;
 mod app;
+mod authority;
 mod boot;
 mod config;
 mod files;

@@ -14,6 +14,7 @@ mod machine;
 mod plan;
 mod run;
 mod serve;
+mod shell;
 
 use crate::faults::Failure;
 use clap::Subcommand;

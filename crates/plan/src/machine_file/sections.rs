@@ -25,7 +25,7 @@
 
 use hostwright_model::boot_loader::SerialConsole;
 use hostwright_model::ids::Digest;
-use hostwright_model::policy::OnFailure;
+use hostwright_model::manners::FailurePolicy;
 use serde::Deserialize;
 
 /// `[image]`.
@@ -137,7 +137,7 @@ pub struct EncryptionSection {
 #[serde(deny_unknown_fields, default)]
 pub struct PolicySection {
     /// What a failure leads to.
-    pub on_failure: Option<OnFailure>,
+    pub on_failure: Option<FailurePolicy>,
     /// Whether `/etc` of the old system is kept.
     pub keep_old_etc: Option<bool>,
     /// Which disks may be wiped where no `[[disk]]` chooses.

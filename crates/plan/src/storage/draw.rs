@@ -33,6 +33,49 @@ pub fn draw(layout: &StorageLayout) -> String {
     lines.join("\n")
 }
 
+/// A disk or volume group in parts, for who draws bars of another kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bar {
+    /// Which disk it is and what it loses, or which volume group.
+    pub heading: String,
+    /// Its parts, in their order on it.
+    pub parts: Vec<BarPart>,
+}
+
+/// A part of a [`Bar`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BarPart {
+    /// What it is for.
+    pub name: String,
+    /// How large it is, for people.
+    pub size: String,
+    /// How large it is.
+    pub size_bytes: u64,
+    /// True for room that nothing uses.
+    pub free: bool,
+}
+
+/// The bars that [`draw`] draws.
+pub fn bars(layout: &StorageLayout) -> Vec<Bar> {
+    let why = Why::default();
+    let picture = Picture { layout, heading: &why };
+    let bar = |heading: String, cells: Vec<Cell>| {
+        let part = |cell: Cell| {
+            let [name, size] = cell.lines;
+            BarPart { name, size, size_bytes: cell.weight, free: cell.free }
+        };
+        Bar { heading, parts: cells.into_iter().map(part).collect() }
+    };
+    let disks = layout.disks.iter().map(|disk| {
+        bar(heading(disk, picture.is_taken_whole(&disk.device)), picture.disk_cells(disk))
+    });
+    let groups = layout
+        .volume_groups
+        .iter()
+        .map(|group| bar(format!("volume group {}", group.name), picture.group_cells(group)));
+    disks.chain(groups).collect()
+}
+
 /// A gap larger than this is shown as free space; alignment leaves smaller ones.
 const FREE_BYTES: u64 = 8 * MIB;
 
@@ -210,6 +253,12 @@ impl Picture<'_> {
         let devices = group.physical_volumes.join(", ");
         let why = self.why(&group.why);
         lines.push(format!("volume group {}  on {devices}  asked for by {why}", group.name));
+        lines.extend(bar(&self.group_cells(group)));
+        let rows = group.logical_volumes.iter().map(|volume| self.logical_row(volume));
+        lines.extend(table_lines(&LOGICAL_COLUMNS, rows.collect()));
+    }
+
+    fn group_cells(&self, group: &VolumeGroup) -> Vec<Cell> {
         let mut free = self.group_bytes(group);
         let mut cells = Vec::new();
         for volume in &group.logical_volumes {
@@ -224,9 +273,7 @@ impl Picture<'_> {
         // LVM's own needs, and what FAI leaves it for them, are no free space.
         let leftover = free.saturating_sub(self.group_bytes(group) / 50);
         cells.extend(free_cell(leftover));
-        lines.extend(bar(&cells));
-        let rows = group.logical_volumes.iter().map(|volume| self.logical_row(volume));
-        lines.extend(table_lines(&LOGICAL_COLUMNS, rows.collect()));
+        cells
     }
 
     fn group_bytes(&self, group: &VolumeGroup) -> u64 {

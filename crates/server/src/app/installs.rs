@@ -115,7 +115,8 @@ fn prepare(
     let findings = space::check(space_dir).map_err(|error| Problem::internal(&error))?;
     refuse_errors(&spec.space, &findings)?;
     let space = space::archive(space_dir, files_dir).map_err(|error| Problem::internal(&error))?;
-    Ok(RunOrders { space, image, classes: spec.classes, vars: spec.vars })
+    let MachineSpec { classes, vars, manners, .. } = spec;
+    Ok(RunOrders { space, image, classes, vars, manners })
 }
 
 fn refuse_errors(space: &str, findings: &[Diagnostic]) -> Result<(), Problem> {
