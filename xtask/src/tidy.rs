@@ -79,8 +79,8 @@ fn function_lengths(text: &str) -> Vec<usize> {
             continue;
         }
         let indent = &line[..line.len() - line.trim_start().len()];
-        let ends = |line: &&str| line.strip_prefix(indent) == Some("}");
-        lengths.extend(lines[start..].iter().position(|line| ends(&line)).map(|at| at + 1));
+        let ends = |line: &str| line.strip_prefix(indent) == Some("}");
+        lengths.extend(lines[start..].iter().position(|line| ends(line)).map(|at| at + 1));
     }
     lengths
 }

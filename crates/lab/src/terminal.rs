@@ -23,7 +23,7 @@ impl Terminal {
 
     /// Types a line.
     pub fn type_line(&mut self, line: &str) -> Result<()> {
-        Ok(write!(self.socket, "{line}\n")?)
+        Ok(writeln!(self.socket, "{line}")?)
     }
 
     /// Waits until the machine has written `wanted` in a line of its own.
