@@ -10,3 +10,4 @@ mod directory;
 mod loop_disk;
 mod overrides;
 mod package_managers;
+mod written;
