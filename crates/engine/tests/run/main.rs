@@ -11,3 +11,4 @@ mod loop_disk;
 mod overrides;
 mod package_managers;
 mod quirks;
+mod written;

@@ -122,7 +122,10 @@ impl Planner<'_> {
             step.why.class.as_ref().is_some_and(|class| class.starts_with(LOADER_CLASS_PREFIX))
         });
         self.body(Phase::Configure, scripts, true);
-        self.body(Phase::Configure, load.into_iter().collect(), false);
+        // Whoever replaces the task has done it by now.
+        if let Some(load) = load.filter(|_| self.does(Phase::Configure)) {
+            self.body(Phase::Configure, vec![load], false);
+        }
         Ok(())
     }
 
