@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn calls_become_calls_of_ours() {
-        let built = words("/usr/sbin/fai -v -s /s -u web1 -c A,B dirinstall /t");
+        let built = words("/usr/sbin/fai -v -C /nowhere -s /s -u web1 -c A,B dirinstall /t");
         let begin = "hostwright build --fai-exit-status --only-classes=A,B --space=/s";
         assert!(
             built.starts_with(&format!("{begin} --hostname=web1 --dir=/t --firmware=")),

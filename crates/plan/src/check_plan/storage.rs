@@ -222,10 +222,18 @@ impl Auditor<'_> {
         }
     }
 
+    /// True for a disk without partitions that holds something and keeps it.
+    fn keeps_disk(&self, volume: &Volume) -> bool {
+        let mut signatures = self.inputs.facts.storage.signatures.iter();
+        volume.fate.keeps_content()
+            && self.state.confirmed.contains_key(&volume.device)
+            && signatures.any(|found| found.device == volume.device)
+    }
+
     pub(super) fn mount(&mut self, id: &StepId, volume: &Volume) {
         let device = &volume.device;
         let is_new = self.state.formatted.get(device).is_some_and(|kind| kind != "swap");
-        let has_files = is_new || self.state.kept.contains(device);
+        let has_files = is_new || self.state.kept.contains(device) || self.keeps_disk(volume);
         self.demand(has_files, "plan-not-formatted", id, format!("{device} has no file system"));
         let point = volume.mount_point.clone().unwrap_or_default();
         let is_absolute = point.starts_with('/');

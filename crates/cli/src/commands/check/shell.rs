@@ -72,7 +72,7 @@ fn together(files: &[ShellFile]) -> String {
     for file in files {
         text.push_str("if :; then f() {\n:\n");
         text.push_str(&file.text);
-        text.push_str("\n");
+        text.push('\n');
         text.push_str(FENCE);
         text.push_str("\n}\nfi\n");
     }
