@@ -203,11 +203,12 @@ fn plan<'a>(new: &Manifest, old: &'a Manifest) -> Vec<Planned<'a>> {
             top = begins;
             open.bytes += piece.bytes;
             open.objects.extend(piece.objects);
-            if let Some(planned) = base {
-                if !open.bases.iter().any(|known| known.base == planned.base) {
-                    open.base_bytes += base_bytes;
-                    open.bases.push(planned);
-                }
+            let is_new = |planned: &PlannedBase<'_>| {
+                open.bases.iter().all(|known| known.base != planned.base)
+            };
+            if let Some(planned) = base.filter(is_new) {
+                open.base_bytes += base_bytes;
+                open.bases.push(planned);
             }
         }
     }

@@ -231,7 +231,7 @@ impl Session<'_> {
             let good = |(_, frame): &&(u32, &MapFrame)| {
                 frame.check(&path, &bytes[part(bytes, frame)], self.parts.list)
             };
-            frames.iter().try_for_each(|frame| good(frame))
+            frames.iter().try_for_each(good)
         };
         let bytes = self.meter.read_range(&path, range, &check)?;
         let file_path = self.cache.join(&path);

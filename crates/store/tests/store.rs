@@ -4,7 +4,8 @@ use hostwright_model::ids::Digest;
 use hostwright_model::image::{Entry, EntryKind, TreeSource};
 use hostwright_store::{
     AddOptions, Change, CollectOptions, CollectReport, DirSource, FetchReport, FetchedImage,
-    HttpSource, OPTIMIZE_LEVEL, Seeds, Store, StoreError, differences, fetch, fetch_with_seeds,
+    HttpSource, OPTIMIZE_LEVEL, Seeds, Source, Store, StoreError, differences, fetch,
+    fetch_with_seeds,
 };
 use proptest::prelude::*;
 use std::fs;
@@ -12,6 +13,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -620,6 +622,124 @@ fn deltas_are_collected_with_the_images_they_lead_to() {
         (files_in(&f.store_dir.join("deltas")), files_in(&f.store_dir.join("upgrades"))),
         (0, 0)
     );
+}
+
+/// A source that is gone after some requests, as when the power fails.
+struct Failing {
+    store: DirSource,
+    left: AtomicUsize,
+}
+
+impl Failing {
+    fn ask(&self) -> Result<(), StoreError> {
+        let gone = || StoreError::Missing { object: "the network".to_owned() };
+        let left = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        left.map(drop).map_err(|_| gone())
+    }
+}
+
+impl Source for Failing {
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.ask()?;
+        self.store.read(path)
+    }
+
+    fn read_range(&self, path: &str, offset: u64, length: u64) -> Result<Vec<u8>, StoreError> {
+        self.ask()?;
+        self.store.read_range(path, offset, length)
+    }
+}
+
+#[test]
+fn a_fetch_that_was_cut_off_anywhere_is_ended_by_the_next() {
+    let f = fixture();
+    let [_, new] = releases(&f);
+    let whole = fetch_seeded(&f, new, &Seeds::default()).1;
+    for seeds in [Seeds::default(), Seeds::default().tree(old_root(&f))] {
+        for requests in 0..=whole.requests as usize {
+            let cache = TempDir::new().expect("tempdir");
+            let left = AtomicUsize::new(requests);
+            let source = Failing { store: DirSource::new(&f.store_dir), left };
+            let cut_off = fetch_with_seeds(&source, new, cache.path(), &seeds, QUIET);
+            let source = DirSource::new(&f.store_dir);
+            let (image, report) =
+                fetch_with_seeds(&source, new, cache.path(), &seeds, QUIET).expect("second");
+            assert_is_tree(&f, &image);
+            assert_eq!(report.damaged_deltas, [""; 0]);
+            if cut_off.is_ok() {
+                assert_eq!(report.cached_bytes, report.content_bytes, "{report:?}");
+            }
+        }
+    }
+}
+
+/// The files of a store that changed, in the order in which they were written.
+fn written(before: &Path, after: &Path) -> Vec<PathBuf> {
+    let dirs = ["packs", "maps", "manifests", "deltas", "upgrades", "condemned", "refs"];
+    let mut changed = Vec::new();
+    for (rank, dir) in dirs.iter().enumerate() {
+        for entry in fs::read_dir(after.join(dir)).into_iter().flatten() {
+            let path = Path::new(dir).join(entry.expect("entry").file_name());
+            let now = fs::read(after.join(&path)).expect("read");
+            if fs::read(before.join(&path)).ok() != Some(now) {
+                let time = fs::metadata(after.join(&path)).expect("meta").modified().expect("time");
+                changed.push((time, rank, path));
+            }
+        }
+    }
+    changed.sort();
+    changed.into_iter().map(|(_, _, path)| path).collect()
+}
+
+/// Kills `work` after each file that it writes: names lead to whole images then, and doing it again
+/// leads to where doing it at once does.
+fn assert_survives_kills(f: &Fixture, before: &Path, work: &dyn Fn(&Store)) {
+    let files = written(before, &f.store_dir);
+    assert!(files.len() > 2, "{files:?}");
+    for kept in 0..=files.len() {
+        let killed = TempDir::new().expect("tempdir");
+        copy(before, killed.path());
+        let store = Store::open(killed.path()).expect("store");
+        for file in &files[..kept] {
+            let to = killed.path().join(file);
+            fs::create_dir_all(to.parent().expect("parent")).expect("mkdir");
+            fs::copy(f.store_dir.join(file), to).expect("copy");
+        }
+        fs::write(killed.path().join("tmp/1.1"), "half a pack").expect("write");
+        for name in store.names().expect("names") {
+            store.verify(&name, QUIET).unwrap_or_else(|e| panic!("{kept} of {files:?}: {e}"));
+        }
+        work(&store);
+        let now = CollectOptions { grace: Duration::ZERO, dry_run: false };
+        for _ in 0..2 {
+            store.collect(now).expect("collect");
+        }
+        store.verify("web", QUIET).expect("web");
+        assert_eq!(store.resolve("web").expect("web"), f.store.resolve("web").expect("web"));
+    }
+}
+
+#[test]
+fn adding_and_optimizing_survive_a_kill_after_any_file() {
+    let f = fixture();
+    fs::write(f.tree.join("a"), prose(300_000, 1)).expect("write");
+    f.store.add_tree(&f.tree, "web", &options(), QUIET).expect("add");
+    let before = TempDir::new().expect("tempdir");
+    copy(&f.store_dir, before.path());
+    let mut changed = prose(300_000, 1);
+    changed.extend(b"and more");
+    fs::write(f.tree.join("a"), changed).expect("write");
+    let add = |store: &Store| drop(store.add_tree(&f.tree, "web", &options(), QUIET).expect("add"));
+    add(&f.store);
+    assert_survives_kills(&f, before.path(), &add);
+
+    let added = TempDir::new().expect("tempdir");
+    copy(&f.store_dir, added.path());
+    let optimize = |store: &Store| {
+        store.optimize(OPTIMIZE_LEVEL, QUIET).expect("optimize");
+    };
+    optimize(&f.store);
+    assert_survives_kills(&f, added.path(), &optimize);
 }
 
 proptest! {

@@ -4,7 +4,9 @@ mod disk;
 pub mod fai_tools;
 pub mod fai_tree;
 pub mod setup_storage;
+pub mod store;
 mod tree;
+mod trees;
 
 use anyhow::{Context as _, Result};
 use std::path::Path;
