@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! GET /files/DIGEST   for the agent of an open run, with its token
-//! GET /store/…        packs, manifests and maps by digest, as the store lies on disk or elsewhere
+//! GET /store/…        packs, manifests, maps, upgrades and deltas by digest, as the store lies on
+//!                     disk or elsewhere
 //! ```
 
 use crate::api::AgentRun;
 use crate::app::{App, installer_file};
 use crate::problem::Problem;
-use crate::store_files::{self, CHANGES, NEVER_CHANGES};
+use crate::store_files;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
@@ -28,7 +29,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// Directories of a store that are published.
-const PUBLISHED: [&str; 3] = ["packs", "manifests", "maps"];
+const PUBLISHED: [&str; 5] = ["packs", "manifests", "maps", "upgrades", "deltas"];
 
 /// The routes `/files/…` and `/store/…`.
 pub(crate) fn router(app: &Arc<App>) -> Router {
@@ -38,8 +39,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         None => PUBLISHED.into_iter().fold(files, |router, part| {
             let dir = ServeDir::new(app.config.store_dir.join(part));
             let dir = dir.append_index_html_on_directories(false).with_buf_chunk_size(CHUNK_BYTES);
-            let cache =
-                HeaderValue::from_static(if part == "maps" { CHANGES } else { NEVER_CHANGES });
+            let cache = HeaderValue::from_static(store_files::cache_control(part));
             let layer = SetResponseHeaderLayer::if_not_present(
                 CACHE_CONTROL,
                 move |answer: &Response<_>| answer.status().is_success().then(|| cache.clone()),

@@ -20,10 +20,15 @@ use std::sync::Arc;
 
 /// What is read at once.
 const CHUNK_BYTES: u64 = 1 << 20;
-/// For files that have their digest in their name.
-pub(crate) const NEVER_CHANGES: &str = "public, immutable, max-age=31536000";
-/// For maps, which are written anew when packs are.
-pub(crate) const CHANGES: &str = "public, max-age=60";
+
+/// How long caches may keep the files of a directory of the store.
+pub(crate) fn cache_control(dir: &str) -> &'static str {
+    match dir {
+        // Written anew when packs and deltas are.
+        "maps" | "upgrades" => "public, max-age=60",
+        _ => "public, immutable, max-age=31536000",
+    }
+}
 
 /// The image store that is elsewhere, with `store_dir` as the place for what came from there.
 pub(crate) fn open(config: &Config) -> Result<Option<Arc<RemoteStore>>, StoreError> {
@@ -57,10 +62,9 @@ pub(crate) async fn answer(
     let (asked, file) = (Arc::clone(&store), path.clone());
     let length = blocking(move || asked.source().length(&file)).await?.map_err(unreachable)?;
     let Some(length) = length else { return Ok(StatusCode::NOT_FOUND.into_response()) };
-    let cache = if dir == "maps" { CHANGES } else { NEVER_CHANGES };
     let mut response = Response::builder()
         .header(ACCEPT_RANGES, "bytes")
-        .header(CACHE_CONTROL, cache)
+        .header(CACHE_CONTROL, cache_control(dir))
         .header(CONTENT_TYPE, "application/octet-stream");
     let range = match wanted(headers, length) {
         Wanted::All => 0..length,

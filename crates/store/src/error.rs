@@ -108,7 +108,7 @@ pub enum StoreError {
         /// The name.
         name: String,
         /// Who signed it.
-        found: PublicKey,
+        found: Box<PublicKey>,
     },
     /// Somebody else signed a name.
     #[error("'{name}' is signed by {found}, and the key that counts is {pinned}")]
@@ -116,9 +116,9 @@ pub enum StoreError {
         /// The name.
         name: String,
         /// Who signed it.
-        found: PublicKey,
+        found: Box<PublicKey>,
         /// Whose signature counts.
-        pinned: PublicKey,
+        pinned: Box<PublicKey>,
     },
     /// A store shows an older state of a name than it did before.
     #[error(
@@ -153,6 +153,10 @@ impl StoreError {
     pub(crate) fn io(operation: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { operation, path, source }
+    }
+
+    pub(crate) fn other_key(name: impl Into<String>, found: PublicKey, pinned: PublicKey) -> Self {
+        Self::OtherKey { name: name.into(), found: found.into(), pinned: pinned.into() }
     }
 
     pub(crate) fn corrupt(object: impl Into<String>, reason: impl Into<String>) -> Self {

@@ -7,6 +7,7 @@
 use crate::StoreError;
 use crate::add::AddOptions;
 use crate::catalog::Catalog;
+use crate::delta::PUBLISH_LEVEL;
 use crate::manifest::{MANIFEST_VERSION, Manifest};
 use crate::object::{MAX_OBJECT_BYTES, Object, cut, digest_of};
 use crate::packer::Packer;
@@ -47,6 +48,7 @@ impl Store {
         fill(&mut import)?;
         let manifest = import.finish(options.origin.clone())?;
         let digest = self.put_manifest(&manifest, &catalog)?;
+        self.make_upgrade(digest, &self.older_images(name)?, PUBLISH_LEVEL)?;
         self.issue(name, digest)?;
         Ok(image_ref(name, digest, &manifest))
     }

@@ -2,9 +2,9 @@
 //! counts, the name last.
 //!
 //! ```text
-//! tmp/pull-DIGEST.pack    what has come of a pack; an interrupted pull goes on behind it
-//! upstream/NAME           the name as it was seen last there, with its signature: whose key counts,
-//!                         and below which generation nobody goes back
+//! tmp/pull-DIGEST    what has come of a pack or delta; an interrupted pull goes on behind it
+//! upstream/NAME      the name as it was seen last there, with its signature: whose key counts,
+//!                    and below which generation nobody goes back
 //! ```
 
 use crate::catalog::Catalog;
@@ -15,8 +15,9 @@ use crate::map::{Map, MapFrame, MapPack};
 use crate::packer::Packer;
 use crate::scrub::{check_objects, digest_of_file};
 use crate::source::{Source, first_good, read_as, read_range_good};
-use crate::store::{Store, check_name, image_ref, read_manifest, read_map};
+use crate::store::{Store, check_name, decompress, image_ref, read_manifest, read_map};
 use crate::stream::Stream;
+use crate::upgrade::{self, Upgrade};
 use crate::{OnBytes, StoreError, pack};
 use hostwright_model::ids::Digest;
 use hostwright_model::image::ImageRef;
@@ -25,6 +26,7 @@ use serde::Serialize;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -81,6 +83,7 @@ impl Store {
         let digest = stream.newest().ok_or_else(unknown)?;
         let _lock = self.lock(FlockOperation::LockShared)?;
         let (manifest, received_bytes, at_hand_bytes) = self.bring(source, digest, on_bytes)?;
+        self.bring_upgrade(source, digest)?;
         self.issue(name, digest)?;
         let dir = self.root().join("upstream");
         fs::create_dir_all(&dir).map_err(StoreError::io("create", &dir))?;
@@ -109,10 +112,10 @@ impl Store {
             let (stream, found) = Stream::from_bytes(bytes, name)?;
             let name = name.to_owned();
             let Some(pinned) = pinned else {
-                return Err(StoreError::Untrusted { name, found });
+                return Err(StoreError::Untrusted { name, found: found.into() });
             };
             if found != pinned {
-                return Err(StoreError::OtherKey { name, found, pinned });
+                return Err(StoreError::other_key(name, found, pinned));
             }
             // Another key begins a history of its own.
             let before = seen.as_ref().filter(|(_, key)| *key == pinned);
@@ -234,25 +237,37 @@ impl Store {
         arrived: &(dyn Fn(u64) + Sync),
     ) -> Result<(), StoreError> {
         let path = pack::path(digest);
-        let tmp = self.root().join("tmp").join(format!("pull-{digest}.pack"));
+        self.bring_file(source, &path, digest, arrived, &|tmp| check_objects(tmp, &path))
+    }
+
+    /// The same of any file that is named by its digest; `check` looks at what is in it.
+    fn bring_file(
+        &self,
+        source: &dyn Source,
+        path: &str,
+        digest: Digest,
+        arrived: &(dyn Fn(u64) + Sync),
+        check: &dyn Fn(&Path) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let tmp = self.root().join("tmp").join(format!("pull-{digest}"));
         let file = File::options().read(true).write(true).create(true).truncate(false).open(&tmp);
         let file = file.map_err(StoreError::io("create", &tmp))?;
         rustix::fs::flock(&file, FlockOperation::LockExclusive)
             .map_err(io::Error::from)
             .map_err(StoreError::io("lock", &tmp))?;
         let begun = file.metadata().map_err(StoreError::io("read", &tmp))?.len();
-        let mut outcome = self.complete_pack(source, &path, &file, &tmp, begun, arrived);
+        let mut outcome = self.complete_file(source, path, digest, (&file, &tmp), begun, arrived);
         if let (Err(StoreError::Corrupt { .. }), true) = (&outcome, begun > 0) {
             // What came earlier may be what is wrong, and from somebody else.
-            outcome = self.complete_pack(source, &path, &file, &tmp, 0, arrived);
+            outcome = self.complete_file(source, path, digest, (&file, &tmp), 0, arrived);
         }
-        match outcome.and_then(|()| check_objects(&tmp, &path)) {
+        match outcome.and_then(|()| check(&tmp)) {
             Ok(()) => {
-                let place = self.root().join(&path);
+                let place = self.root().join(path);
                 fs::rename(&tmp, &place).map_err(StoreError::io("rename to", &place))
             }
             Err(error @ StoreError::Corrupt { .. }) => {
-                source.distrust(&path);
+                source.distrust(path);
                 fs::remove_file(&tmp).map_err(StoreError::io("remove", &tmp))?;
                 Err(error)
             }
@@ -261,12 +276,12 @@ impl Store {
     }
 
     /// Appends what is missing behind the first `begun` bytes, and compares the whole with its name.
-    fn complete_pack(
+    fn complete_file(
         &self,
         source: &dyn Source,
         path: &str,
-        file: &File,
-        tmp: &std::path::Path,
+        wanted: Digest,
+        (file, tmp): (&File, &Path),
         begun: u64,
         arrived: &(dyn Fn(u64) + Sync),
     ) -> Result<(), StoreError> {
@@ -285,11 +300,45 @@ impl Store {
             arrived(part);
         }
         file.sync_all().map_err(StoreError::io("sync", tmp))?;
-        let digest = digest_of_file(tmp)?;
-        match pack::path(digest) == path {
-            true => Ok(()),
-            false => Err(StoreError::corrupt(path, format!("its BLAKE3 is {digest}"))),
+        match digest_of_file(tmp)? {
+            found if found == wanted => Ok(()),
+            found => Err(StoreError::corrupt(path, format!("its BLAKE3 is {found}"))),
         }
+    }
+
+    /// Copies what leads to an image from older ones. That it is missing or damaged there is no harm:
+    /// the packs have it all.
+    fn bring_upgrade(&self, source: &dyn Source, digest: Digest) -> Result<(), StoreError> {
+        let path = upgrade::path(digest);
+        let parse = |packed: &[u8]| Upgrade::from_json(&decompress(&path, packed)?, digest);
+        let mut upgrade = match read_as(source, &path, &parse) {
+            Ok(Some(upgrade)) => upgrade,
+            Ok(None) | Err(StoreError::Corrupt { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let mut here = Vec::new();
+        for way in upgrade.from {
+            match self.bring_delta(source, way.delta) {
+                Ok(()) => here.push(way),
+                Err(StoreError::Corrupt { .. } | StoreError::Missing { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        upgrade.from = here;
+        self.write_compressed(&path, &upgrade.to_json())
+    }
+
+    /// Fetches a delta unless it is here. What it decodes to is verified by whoever decodes it.
+    pub(crate) fn bring_delta(
+        &self,
+        source: &dyn Source,
+        digest: Digest,
+    ) -> Result<(), StoreError> {
+        let path = upgrade::delta_path(digest);
+        if self.root().join(&path).exists() {
+            return Ok(());
+        }
+        first_good(source, &mut |part| self.bring_file(part, &path, digest, &|_| {}, &|_| Ok(())))
     }
 
     /// Fetches single frames and packs what is missing of them anew.

@@ -1,11 +1,12 @@
-//! Copies an image to a remote store: packs first, then manifest and map, the signed name last, so
-//! that the copy is whole at every moment.
+//! Copies an image to a remote store: packs and deltas first, then manifest and map, the signed name
+//! last, so that the copy is whole at every moment.
 
 use crate::map::MapPack;
 use crate::sink::Sink;
+use crate::source::is_immutable;
 use crate::store::{Store, check_name};
 use crate::stream::{KEPT_IMAGES, Stream};
-use crate::{OnBytes, StoreError, manifest, map, pack};
+use crate::{OnBytes, StoreError, manifest, map, pack, upgrade};
 use hostwright_model::ids::Digest;
 use hostwright_model::image::ImageRef;
 use serde::Serialize;
@@ -24,17 +25,17 @@ const TRIES: usize = 8;
 pub struct Pushed {
     /// The image.
     pub image: ImageRef,
-    /// Packs that were sent.
-    pub packs: u64,
+    /// Packs and deltas that were sent.
+    pub files: u64,
     /// Bytes they have.
     pub sent_bytes: u64,
-    /// Bytes of the packs that were there already.
+    /// Bytes of those that were there already.
     pub at_hand_bytes: u64,
     /// The generation of the name there.
     pub generation: u64,
 }
 
-/// A pack that the image needs, as it is here.
+/// A pack that the image needs, or a delta that leads to it, as it is here.
 struct Wanted {
     path: String,
     file: PathBuf,
@@ -55,32 +56,37 @@ impl Store {
         // Nobody may collect what is being sent.
         let _lock = self.lock(rustix::fs::FlockOperation::LockShared)?;
         let map = self.map(image.manifest)?;
-        let wanted = self.wanted(&map.packs)?;
+        let mut wanted = self.wanted(&map.packs)?;
+        let upgrade = self.upgrade(image.manifest)?;
+        for way in upgrade.iter().flat_map(|upgrade| &upgrade.from) {
+            wanted.push(self.file(upgrade::delta_path(way.delta))?);
+        }
         let missing = missing(sink, &wanted)?;
         let all: u64 = wanted.iter().map(|pack| pack.length).sum();
         let sent_bytes: u64 = missing.iter().map(|pack| pack.length).sum();
         send(sink, &missing, sent_bytes, on_bytes)?;
-        for path in [map::path(image.manifest), manifest::path(image.manifest)] {
+        let mut small = vec![map::path(image.manifest), manifest::path(image.manifest)];
+        small.extend(upgrade.map(|_| upgrade::path(image.manifest)));
+        for path in small {
             let file = self.root().join(&path);
             let bytes = fs::read(&file).map_err(StoreError::io("read", &file))?;
-            let is_map = path.starts_with("maps/");
-            if is_map || sink.length(&path)? != Some(bytes.len() as u64) {
+            if !is_immutable(&path) || sink.length(&path)? != Some(bytes.len() as u64) {
                 sink.put(&path, bytes)?;
             }
         }
         let generation = self.push_name(sink, name, image.manifest)?;
-        let packs = missing.len() as u64;
-        Ok(Pushed { image, packs, sent_bytes, at_hand_bytes: all - sent_bytes, generation })
+        let files = missing.len() as u64;
+        Ok(Pushed { image, files, sent_bytes, at_hand_bytes: all - sent_bytes, generation })
     }
 
     fn wanted(&self, parts: &[MapPack]) -> Result<Vec<Wanted>, StoreError> {
-        let wanted = parts.iter().map(|part| {
-            let path = pack::path(part.digest);
-            let file = self.root().join(&path);
-            let length = fs::metadata(&file).map_err(StoreError::io("read", &file))?.len();
-            Ok(Wanted { path, file, length })
-        });
-        wanted.collect()
+        parts.iter().map(|part| self.file(pack::path(part.digest))).collect()
+    }
+
+    fn file(&self, path: String) -> Result<Wanted, StoreError> {
+        let file = self.root().join(&path);
+        let length = fs::metadata(&file).map_err(StoreError::io("read", &file))?.len();
+        Ok(Wanted { path, file, length })
     }
 
     /// Moves the name in the remote store to `manifest`, unless it is there; its generation.
@@ -93,9 +99,8 @@ impl Store {
                 None => Stream::new(name),
                 Some((bytes, _)) => {
                     let (stream, found) = Stream::from_bytes(bytes, name)?;
-                    let (name, pinned) = (name.to_owned(), key.public());
-                    if found != pinned {
-                        return Err(StoreError::OtherKey { name, found, pinned });
+                    if found != key.public() {
+                        return Err(StoreError::other_key(name, found, key.public()));
                     }
                     stream
                 }

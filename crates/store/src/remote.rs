@@ -72,7 +72,7 @@ impl RemoteStore {
         let (stream, found) = Stream::from_bytes(bytes, name)?;
         let name = name.to_owned();
         if found != self.key {
-            return Err(StoreError::OtherKey { name, found, pinned: self.key });
+            return Err(StoreError::other_key(name, found, self.key));
         }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = seen.entry(name.clone()).or_default();

@@ -9,7 +9,7 @@ use crate::error::check_digest;
 use crate::packer::Packer;
 use crate::source::{DirSource, Source, first_good, read_as};
 use crate::store::Store;
-use crate::{OnBytes, StoreError, manifest, pack};
+use crate::{OnBytes, StoreError, manifest, pack, upgrade};
 use hostwright_model::ids::Digest;
 use rayon::prelude::*;
 use rustix::fs::FlockOperation;
@@ -82,6 +82,7 @@ impl Store {
         }
         report.images = images.len() as u64;
         let bad = self.scrub_packs(heal_from, &mut report, on_bytes)?;
+        self.scrub_deltas(heal_from, &mut report)?;
         for digest in &images {
             self.scrub_manifest(*digest, heal_from, &mut report)?;
         }
@@ -127,6 +128,35 @@ impl Store {
             on_bytes(done, report.pack_bytes);
         }
         Ok(bad)
+    }
+
+    /// Compares deltas with their names. One that cannot be fetched again is removed: the packs have
+    /// what is in it.
+    fn scrub_deltas(
+        &self,
+        heal_from: Option<&dyn Source>,
+        report: &mut ScrubReport,
+    ) -> Result<(), StoreError> {
+        for name in names_in(&self.root().join("deltas"))? {
+            let stem = name.split('.').next().unwrap_or_default();
+            let Ok(digest) = stem.parse::<Digest>() else { continue };
+            let path = upgrade::delta_path(digest);
+            let file = self.root().join(&path);
+            let found = digest_of_file(&file)?;
+            if found == digest {
+                continue;
+            }
+            if let Some(source) = heal_from {
+                fs::remove_file(&file).map_err(StoreError::io("remove", &file))?;
+                match self.bring_delta(source, digest) {
+                    Ok(()) | Err(StoreError::Missing { .. } | StoreError::Corrupt { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            let error = StoreError::corrupt(&path, format!("its BLAKE3 is {found}"));
+            report.found(path, &error, heal_from.is_some());
+        }
+        Ok(())
     }
 
     fn scrub_manifest(
