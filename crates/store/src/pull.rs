@@ -306,22 +306,21 @@ impl Store {
         }
     }
 
-    /// Copies what leads to an image from older ones. That it is missing or damaged there is no harm:
-    /// the packs have it all.
+    /// Copies what leads to an image from older ones. That it is missing, damaged or cannot be reached
+    /// is no harm: the packs have it all.
     fn bring_upgrade(&self, source: &dyn Source, digest: Digest) -> Result<(), StoreError> {
         let path = upgrade::path(digest);
         let parse = |packed: &[u8]| Upgrade::from_json(&decompress(&path, packed)?, digest);
         let mut upgrade = match read_as(source, &path, &parse) {
             Ok(Some(upgrade)) => upgrade,
-            Ok(None) | Err(StoreError::Corrupt { .. }) => return Ok(()),
-            Err(error) => return Err(error),
+            Ok(None) => return Ok(()),
+            Err(error) => return harmless(error),
         };
         let mut here = Vec::new();
         for way in upgrade.from {
             match self.bring_delta(source, way.delta) {
                 Ok(()) => here.push(way),
-                Err(StoreError::Corrupt { .. } | StoreError::Missing { .. }) => {}
-                Err(error) => return Err(error),
+                Err(error) => harmless(error)?,
             }
         }
         upgrade.from = here;
@@ -368,6 +367,16 @@ impl Store {
             }
         }
         packer.finish()
+    }
+}
+
+/// An error of the other side, where what it was asked for can be done without.
+pub(crate) fn harmless(error: StoreError) -> Result<(), StoreError> {
+    match error {
+        StoreError::Corrupt { .. } | StoreError::Missing { .. } | StoreError::Remote { .. } => {
+            Ok(())
+        }
+        error => Err(error),
     }
 }
 

@@ -7,6 +7,7 @@
 use crate::catalog::{Catalog, names_in};
 use crate::error::check_digest;
 use crate::packer::Packer;
+use crate::pull::harmless;
 use crate::source::{DirSource, Source, first_good, read_as};
 use crate::store::Store;
 use crate::{OnBytes, StoreError, manifest, pack, upgrade};
@@ -148,10 +149,7 @@ impl Store {
             }
             if let Some(source) = heal_from {
                 fs::remove_file(&file).map_err(StoreError::io("remove", &file))?;
-                match self.bring_delta(source, digest) {
-                    Ok(()) | Err(StoreError::Missing { .. } | StoreError::Corrupt { .. }) => {}
-                    Err(error) => return Err(error),
-                }
+                self.bring_delta(source, digest).or_else(harmless)?;
             }
             let error = StoreError::corrupt(&path, format!("its BLAKE3 is {found}"));
             report.found(path, &error, heal_from.is_some());

@@ -7,7 +7,7 @@ use crate::render::{json, table};
 use crate::stores::HttpArgs;
 use clap::Subcommand;
 use hostwright_host::real::RealHost;
-use hostwright_media::import::{self, ImportOptions};
+use hostwright_media::import::{self, ImportOptions, Origin};
 use hostwright_model::image::{EntryKind, ImageRef};
 use hostwright_model::size::ByteSize;
 use hostwright_store::{
@@ -187,7 +187,7 @@ pub fn run(verb: Verb, as_json: bool) -> Result<ExitCode, Failure> {
     match verb {
         Verb::Add { from, name, reference, store } => {
             let options = ImportOptions { reference, ..ImportOptions::default() };
-            let (store, origin) = (store.open()?, from.parse()?);
+            let (store, origin) = (store.open()?, from.parse::<Origin>()?);
             let image = with_bar("store", |on_bytes| {
                 import::add(&store, &mut RealHost::default(), &origin, &name, &options, on_bytes)
             })?;

@@ -81,7 +81,7 @@ fn fill(tree: &Path) {
     fs::write(tree.join("etc/hostname"), "demohost\n").expect("write");
     fs::write(tree.join("etc-beside"), "sorts before what is in etc\n").expect("write");
     let large: Vec<u8> =
-        (0..2_500_000u32).flat_map(|i| (i * 2_654_435_761).to_le_bytes()).collect();
+        (0..600_000u32).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     fs::write(tree.join("etc/deep/large"), large).expect("write");
     fs::write(tree.join("usr/bin/sudo"), "program").expect("write");
     fs::set_permissions(tree.join("usr/bin/sudo"), fs::Permissions::from_mode(0o4755))
