@@ -14,7 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["model"]),
     ("client", &["model"]),
     ("engine", &["model", "host"]),
-    ("media", &["model", "host"]),
+    ("media", &["model", "host", "store"]),
     ("netboot", &["model"]),
     ("server", &["model", "plan", "host", "store", "netboot"]),
     ("agent", &["model", "plan", "host", "store", "engine", "client"]),
