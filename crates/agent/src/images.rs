@@ -5,9 +5,10 @@ use crate::fault;
 use hostwright_engine::Images;
 use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::ids::Digest;
-use hostwright_model::image::{ImageRef, TreeSource};
+use hostwright_model::image::{Entry, ImageRef, TreeSource};
 use hostwright_store::{FetchedImage, HttpSource, fetch};
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::channel;
 use std::thread;
@@ -66,14 +67,23 @@ impl Images for StoreImages {
 struct Borrowed<'a>(&'a FetchedImage);
 
 impl TreeSource for Borrowed<'_> {
-    fn entries(&self) -> &[hostwright_model::image::Entry] {
+    fn entries(&self) -> &[Entry] {
         self.0.entries()
     }
 
-    fn open(
-        &self,
-        entry: &hostwright_model::image::Entry,
-    ) -> std::io::Result<Box<dyn std::io::Read + '_>> {
+    fn open(&self, entry: &Entry) -> io::Result<Box<dyn io::Read + '_>> {
         self.0.open(entry)
+    }
+
+    fn read_to(
+        &self,
+        entry: &Entry,
+        sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.0.read_to(entry, sink)
+    }
+
+    fn groups(&self) -> Vec<Vec<&Entry>> {
+        self.0.groups()
     }
 }

@@ -11,6 +11,7 @@ mod machine_args;
 mod render;
 mod space;
 mod space_args;
+mod stored_image;
 mod tools;
 
 use clap::Parser;

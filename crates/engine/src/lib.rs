@@ -36,6 +36,7 @@ mod observe;
 mod package_calls;
 mod pass;
 mod passphrases;
+pub mod ready_made;
 mod run;
 #[cfg(test)]
 mod samples;

@@ -36,6 +36,7 @@ const SPACE: &[(&str, &str)] = &[
         "An action of `PACKAGES` for a package manager that is not supported.",
     ),
     ("image-lacks-classes", "A machine has classes that its image was built without."),
+    ("image-too-large", "The files of an image are larger than all file systems of the layout."),
     ("indented-packages-header", "`PACKAGES` does not begin in the first column."),
     ("legacy-name", "A file `*.source`, which FAI has not read since version 5."),
     ("no-base-system", "There is neither a base file nor FAI_DEBOOTSTRAP."),

@@ -20,6 +20,7 @@
 //! server with ranges can publish a store read-only.
 
 mod add;
+mod blocks;
 mod catalog;
 mod collect;
 mod diff;
@@ -38,6 +39,7 @@ mod stream;
 mod walk;
 
 pub use add::AddOptions;
+pub use blocks::{BlockExtent, BlockImage, write_blocks};
 pub use collect::{CollectOptions, CollectReport};
 pub use diff::{Change, Difference, differences};
 pub use error::StoreError;

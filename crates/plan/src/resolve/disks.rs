@@ -7,6 +7,7 @@ use crate::storage::{self, StorageFacts};
 use hostwright_model::diagnostic::Diagnostic;
 use hostwright_model::existing::ExistingStorage;
 use hostwright_model::facts::{Disk, Facts};
+use hostwright_model::image::ReadyMade;
 use hostwright_model::phase::Phase;
 use hostwright_model::plan::{Action, Step, Why};
 use hostwright_model::storage::{Fate, OldLayer, StorageLayout, TableFate, Volume, VolumeGroup};
@@ -96,7 +97,8 @@ impl Planner<'_> {
         // Behind the hooks, which may choose other disks.
         let steps = layout.map(|layout| {
             let mut steps = vec![self.confirm(layout)];
-            steps.extend(partition_steps(layout, &self.inputs.facts.storage));
+            let made = self.ready_made_root(layout);
+            steps.extend(partition_steps(layout, &self.inputs.facts.storage, made));
             steps
         });
         self.body(Phase::Partition, steps.unwrap_or_default(), false);
@@ -134,7 +136,11 @@ fn short(device: &str) -> &str {
     device.strip_prefix("/dev/").unwrap_or(device)
 }
 
-fn partition_steps(layout: &StorageLayout, existing: &ExistingStorage) -> Vec<Step> {
+fn partition_steps(
+    layout: &StorageLayout,
+    existing: &ExistingStorage,
+    made: Option<(&Volume, &ReadyMade)>,
+) -> Vec<Step> {
     let mut steps = Vec::new();
     steps.extend(save_metadata(layout, existing));
     steps.extend(layout.takedown.iter().map(take_down));
@@ -153,7 +159,10 @@ fn partition_steps(layout: &StorageLayout, existing: &ExistingStorage) -> Vec<St
             }
             _ => format!("format/{}", short(&volume.device)),
         };
-        steps.push(step(id, Action::Format { volume: volume.clone() }, volume.why.clone()));
+        let made = made.filter(|(root, _)| root.device == volume.device);
+        let ready_made = made.map(|(_, made)| Box::new(made.clone()));
+        let action = Action::Format { volume: volume.clone(), ready_made };
+        steps.push(step(id, action, volume.why.clone()));
     }
     let why = Why::because("hooks and scripts read them, fstab is installed later");
     steps.push(step("storage-files", Action::StorageFiles { layout: layout.clone() }, why));

@@ -26,6 +26,7 @@ use hostwright_model::phase::Phase;
 use hostwright_model::plan::{Action, Inputs, PLAN_VERSION, Plan, Stage, Step, TargetProfile, Why};
 use hostwright_model::storage::StorageLayout;
 use hostwright_model::vars::Vars;
+use image::refuse_large_image;
 use skips::Skipped;
 
 /// Makes the plan. Before the classes are known it ends behind the class scripts, before the
@@ -166,9 +167,12 @@ impl Planner<'_> {
                 self.plan_software(vars)?;
                 self.plan_scripts();
             }
-            TargetProfile::DisksImage { image } => {
+            TargetProfile::DisksImage { image } | TargetProfile::ImageOnDisk { image, .. } => {
                 self.refuse_missing_classes(image)?;
-                self.plan_disks(layout, vec![image::fetch(image)]);
+                refuse_large_image(image, layout)?;
+                let made = layout.and_then(|layout| self.ready_made_root(layout));
+                let images = [Some(image), made.map(|(_, made)| &made.blocks)];
+                self.plan_disks(layout, images.into_iter().flatten().map(image::fetch).collect());
                 self.plan_image(image, vars);
                 self.plan_loader_scripts();
             }
