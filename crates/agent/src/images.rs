@@ -6,7 +6,7 @@ use hostwright_engine::Images;
 use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::ids::Digest;
 use hostwright_model::image::{Entry, ImageRef, TreeSource};
-use hostwright_store::{FetchedImage, HttpSource, fetch};
+use hostwright_store::{FetchedImage, HttpSource, Seeds, fetch_with_seeds};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -17,13 +17,20 @@ use std::thread;
 pub(crate) struct StoreImages {
     source: HttpSource,
     cache: PathBuf,
+    /// Systems that were installed before.
+    seeds: Seeds,
     fetched: BTreeMap<Digest, FetchedImage>,
 }
 
 impl StoreImages {
     /// Images below `url`, kept in `cache`.
     pub(crate) fn new(url: &str, cache: impl Into<PathBuf>) -> Self {
-        Self { source: HttpSource::new(url), cache: cache.into(), fetched: BTreeMap::new() }
+        Self {
+            source: HttpSource::new(url),
+            cache: cache.into(),
+            seeds: Seeds::default(),
+            fetched: BTreeMap::new(),
+        }
     }
 }
 
@@ -35,19 +42,23 @@ impl Images for StoreImages {
     ) -> Result<(), Box<Fault>> {
         // Several connections report at once, the engine listens in one thread.
         let (told, hear) = channel();
-        let Self { source, cache, .. } = self;
+        let Self { source, cache, seeds, .. } = self;
         let fetched = thread::scope(|scope| {
             let fetching = scope.spawn(move || {
                 // The listener stays until this ends.
                 let on_bytes = |done, total| told.send((done, total)).unwrap_or_default();
-                fetch(source, image.manifest, cache, &on_bytes)
+                fetch_with_seeds(source, image.manifest, cache, seeds, &on_bytes)
             });
             hear.iter().for_each(|(done, total)| on_bytes(done, total));
             fetching.join().expect("invariant: fetching does not panic")
         });
-        let fetched = fetched.map_err(|error| fault::of_store(&error))?;
+        let (fetched, _) = fetched.map_err(|error| fault::of_store(&error))?;
         self.fetched.insert(image.manifest, fetched);
         Ok(())
+    }
+
+    fn reuse(&mut self, roots: &[String]) {
+        self.seeds = roots.iter().fold(Seeds::default(), |seeds, root| seeds.tree(root));
     }
 
     fn open(&self, image: &ImageRef) -> Result<Box<dyn TreeSource + '_>, Box<Fault>> {

@@ -22,69 +22,62 @@ const BLOCK_BYTES: u64 = 4096;
 const BYTES_PER_INODE: u64 = 16384;
 /// A block group is so large; with less than one it would not be like a larger file system.
 const GROUP_BYTES: u64 = 128 << 20;
+/// Where in the scratch directory the image of the file system is gathered.
+const BLOCKS: &str = "blocks";
 /// How deep below the root a directory may be for something to be mounted on it.
 const MOUNT_POINT_DEPTH: usize = 3;
 
 /// Makes it, and adds it to the store, where it is `NAME.ext4`.
 pub fn make(host: &mut dyn Host, store: &Store, image: &ImageRef) -> Result<ReadyMade, Box<Fault>> {
+    let dir = PathBuf::from(format!("/var/tmp/hostwright-blocks.{}", std::process::id()));
+    let made = make_in(host, store, image, &dir);
+    let removed = host.remove(&dir.display().to_string());
+    let blocks = made?;
+    removed.map_err(|error| Box::new(of_host(&error)))?;
+    Ok(ReadyMade::from_labels(&blocks).expect("invariant: its labels were made just now"))
+}
+
+fn make_in(
+    host: &mut dyn Host,
+    store: &Store,
+    image: &ImageRef,
+    dir: &Path,
+) -> Result<ImageRef, Box<Fault>> {
     let source = store.image(image.manifest).map_err(of_store)?;
     let entries = source.entries();
     let size_bytes = size_of(entries);
-    let scratch = Scratch::create().map_err(|error| Box::new(of_host(&error)))?;
-    let files = fill(host, &source, size_bytes, &scratch);
-    let files = files.map_err(|error| Box::new(of_host(&error)))?;
-    let dir = scratch.dir.join("blocks");
-    let written = extents::data_ranges(scratch.file.file());
+    let filled = fill(host, &source, size_bytes, dir);
+    let (file, files) = filled.map_err(|error| Box::new(of_host(&error)))?;
+    let written = extents::data_ranges(file.file());
     let written = written.map_err(|error| Box::new(of_host(&error)))?;
-    let file = scratch.file.file();
-    write_blocks(&dir, file, size_bytes, &written, files).map_err(of_store)?;
+    let blocks = dir.join(BLOCKS);
+    write_blocks(&blocks, file.file(), size_bytes, &written, files).map_err(of_store)?;
     let empty = empty_directories(entries);
     let labels = ReadyMade::labels(image.manifest, FILE_SYSTEM, size_bytes, &empty);
     let origin = ImageOrigin { labels, ..image.origin.clone() };
     let options = AddOptions { origin, ..AddOptions::default() };
     let name = ReadyMade::name(&image.name, FILE_SYSTEM);
-    let blocks = store.add_tree(&dir, &name, &options, &|_, _| {}).map_err(of_store)?;
-    Ok(ReadyMade::from_labels(&blocks).expect("invariant: its labels were made just now"))
+    store.add_tree(&blocks, &name, &options, &|_, _| {}).map_err(of_store)
 }
 
-/// Room for a file system and a place to mount it; gone when it is dropped.
-struct Scratch {
-    dir: PathBuf,
-    file: UnnamedFile,
-}
+/// Where each file is, by the number of its entry.
+type Places = Vec<(u32, Vec<BlockExtent>)>;
 
-impl Scratch {
-    fn create() -> Result<Self, HostError> {
-        let dir = Path::new("/var/tmp").join(format!("hostwright-blocks.{}", std::process::id()));
-        let failed =
-            |source| HostError::Io { operation: "make", path: dir.display().to_string(), source };
-        for name in ["root", "blocks"] {
-            std::fs::create_dir_all(dir.join(name)).map_err(failed)?;
-        }
-        let file = UnnamedFile::create(&dir)?;
-        Ok(Self { dir, file })
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What is left is in a directory for temporary files.
-        let _ = std::fs::remove_dir_all(&self.dir);
-    }
-}
-
-/// Makes the file system and lays the image down in it; where each file is then.
+/// Makes the file system in `dir` and lays the image down in it.
 fn fill(
     host: &mut dyn Host,
     source: &dyn TreeSource,
     size_bytes: u64,
-    scratch: &Scratch,
-) -> Result<Vec<(u32, Vec<BlockExtent>)>, HostError> {
-    let root = scratch.dir.join("root").display().to_string();
+    dir: &Path,
+) -> Result<(UnnamedFile, Places), HostError> {
+    let root = dir.join("root").display().to_string();
+    host.make_dir(&root, 0o700)?;
+    host.make_dir(&dir.join(BLOCKS).display().to_string(), 0o700)?;
+    let file = UnnamedFile::create(dir)?;
     let failed =
         |source| HostError::Io { operation: "make a disk image in", path: root.clone(), source };
-    scratch.file.file().set_len(size_bytes).map_err(failed)?;
-    let disk = LoopDisk::attach(scratch.file.file())?;
+    file.file().set_len(size_bytes).map_err(failed)?;
+    let disk = LoopDisk::attach(file.file())?;
     let device = format!("/dev/{}", disk.name());
     // Without a journal, which each target gets with its own size. What mkfs does not write is never
     // read: nothing may count on zeroes that another disk does not have.
@@ -107,11 +100,11 @@ fn fill(
     let check = Command::new(Tool::E2fsck).args(["-f", "-p", &device]);
     host.run(&check, &mut |_, _| {})?.success()?;
     disk.detach()?;
-    Ok(found)
+    Ok((file, found))
 }
 
 /// Where each file with content is.
-fn places(root: &str, entries: &[Entry]) -> Result<Vec<(u32, Vec<BlockExtent>)>, HostError> {
+fn places(root: &str, entries: &[Entry]) -> Result<Places, HostError> {
     let block = |extent: FileExtent| BlockExtent {
         file_block: extent.offset / BLOCK_BYTES,
         block: extent.place / BLOCK_BYTES,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! GET /files/DIGEST   for the agent of an open run, with its token
-//! GET /store/…        packs, manifests and maps by digest, as the store lies on disk
+//! GET /store/…        packs, manifests, maps, upgrades and deltas by digest, as the store lies on disk
 //! ```
 
 use crate::api::AgentRun;
@@ -34,6 +34,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .nest_service("/store/packs", store("packs"))
         .nest_service("/store/manifests", store("manifests"))
         .nest_service("/store/maps", store("maps"))
+        .nest_service("/store/upgrades", store("upgrades"))
+        .nest_service("/store/deltas", store("deltas"))
 }
 
 async fn file(

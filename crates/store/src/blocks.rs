@@ -307,7 +307,7 @@ fn parts_of(
     for (file, (entry, _)) in placed.iter().enumerate() {
         let mut offset = 0;
         for piece in image.manifest().pieces(entry) {
-            uses.entry(image.number_of(piece)).or_default().push((file, offset));
+            uses.entry(image.number_of_object(piece)).or_default().push((file, offset));
             offset += u64::from(piece.length);
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::StoreError;
 use crate::error::check_digest;
+use crate::frames::Frames;
 use crate::manifest::{Manifest, ObjectList};
 use crate::map::{Map, MapFrame, Place};
 use crate::object::Object;
@@ -13,17 +14,12 @@ use rayon::prelude::*;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many decoded frames are kept: enough for all cores to read neighbouring files.
-const KEPT_FRAMES: usize = 16;
 /// Files of at least this size are laid down first: one that is begun last keeps one core busy while
 /// the others have nothing left to do.
 const LARGE_BYTES: u64 = 16 << 20;
-
-/// A decoded frame, with the pack and the number it is known by.
-type Decoded = ((u32, u32), Arc<Vec<u8>>);
 
 /// An image with all its bytes at hand.
 pub struct FetchedImage {
@@ -32,7 +28,7 @@ pub struct FetchedImage {
     map: Map,
     places: Vec<Place>,
     packs: DirSource,
-    decoded: Mutex<VecDeque<Decoded>>,
+    decoded: Frames,
 }
 
 impl FetchedImage {
@@ -45,7 +41,7 @@ impl FetchedImage {
     ) -> Result<Self, StoreError> {
         let list = manifest.object_list();
         let places = map.places(&list, digest)?;
-        let (packs, decoded) = (DirSource::new(root), Mutex::default());
+        let (packs, decoded) = (DirSource::new(root), Frames::default());
         Ok(Self { manifest, list, map, places, packs, decoded })
     }
 
@@ -110,11 +106,6 @@ impl FetchedImage {
         held.map(|(object, at)| (object, at, self.list.objects[object as usize].length)).collect()
     }
 
-    /// The number of an object that the image needs.
-    pub(crate) fn number_of(&self, object: Object) -> u32 {
-        self.list.numbers[&object.digest]
-    }
-
     /// True if that is where the object is taken from.
     pub(crate) fn is_read_at(&self, object: u32, pack: usize, frame: usize, offset: u32) -> bool {
         let place = self.places[object as usize];
@@ -132,22 +123,54 @@ impl FetchedImage {
     /// The decoded frame that an object is in, and its first byte there.
     fn frame_of(&self, object: Object) -> Result<(Arc<Vec<u8>>, usize), StoreError> {
         let place = self.places[self.list.numbers[&object.digest] as usize];
-        let key = (place.pack, place.frame);
-        let kept = || self.decoded.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, raw)) = kept().iter().find(|(known, _)| *known == key) {
-            return Ok((raw.clone(), place.offset as usize));
-        }
         let part = &self.map.packs[place.pack as usize];
         let frame = &part.frames[place.frame as usize];
         let path = pack::path(part.digest);
-        let packed = self.packs.read_range(&path, frame.offset, frame.length.into())?;
-        let raw = Arc::new(pack::decompress(&path, &packed, frame.raw_length)?);
-        let mut decoded = kept();
-        decoded.push_back((key, raw.clone()));
-        if decoded.len() > KEPT_FRAMES {
-            decoded.pop_front();
-        }
+        let raw = self.decoded.get((place.pack, place.frame), &path, || {
+            let packed = self.packs.read_range(&path, frame.offset, frame.length.into())?;
+            pack::decompress(&path, &packed, frame.raw_length)
+        })?;
         Ok((raw, place.offset as usize))
+    }
+
+    /// The number of an object that the image needs.
+    pub(crate) fn number_of_object(&self, object: Object) -> u32 {
+        self.list.numbers[&object.digest]
+    }
+
+    /// The verified bytes of an object that the image needs.
+    pub(crate) fn object(&self, object: Object) -> Result<Vec<u8>, StoreError> {
+        let (frame, start) = self.frame_of(object)?;
+        let bytes = &frame[start..start + object.length as usize];
+        check_digest(&format!("the object {}", object.digest), bytes, object.digest)?;
+        Ok(bytes.to_vec())
+    }
+
+    /// A part of a file, verified object by object.
+    pub(crate) fn read_at(
+        &self,
+        entry: &Entry,
+        offset: u64,
+        length: u64,
+    ) -> Result<Vec<u8>, StoreError> {
+        let (mut at, end) = (0_u64, offset + length);
+        let mut found = Vec::new();
+        for piece in self.manifest.pieces(entry) {
+            let behind = at + u64::from(piece.length);
+            if behind > offset && at < end {
+                let bytes = self.object(piece)?;
+                let (from, to) = (offset.saturating_sub(at), end.min(behind) - at);
+                found.extend(&bytes[from as usize..to as usize]);
+            }
+            at = behind;
+        }
+        Ok(found)
+    }
+
+    /// The manifest as a store keeps it. A system that was installed from the image keeps it too, so
+    /// that the next one is fetched as a difference from it: see [`crate::Seeds::manifest`].
+    pub fn manifest_file(&self) -> io::Result<Vec<u8>> {
+        zstd::bulk::compress(&self.manifest.to_json(), 9)
     }
 }
 

@@ -9,6 +9,8 @@
 //!   packs/DIGEST.pack            objects in zstd frames; immutable                 (pack.rs)
 //!   manifests/DIGEST.json.zst    every inode, and its objects; immutable           (manifest.rs)
 //!   maps/DIGEST.json.zst         in which packs the objects of a manifest are      (map.rs)
+//!   upgrades/DIGEST.json.zst     which deltas lead to a manifest from older ones   (upgrade.rs)
+//!   deltas/DIGEST.delta          objects as differences from older files; immutable (delta.rs)
 //!   refs/NAME                    the manifests that had a name, signed             (stream.rs)
 //!   signing-key                  signs them; is not for others                     (keys.rs)
 //!   condemned/                   what nothing needs, until its grace is over          (collect.rs)
@@ -23,19 +25,27 @@ mod add;
 mod blocks;
 mod catalog;
 mod collect;
+mod delta;
 mod diff;
 mod error;
 mod fetch;
+mod frames;
 mod image;
 mod keys;
 mod manifest;
 mod map;
+mod meter;
 mod object;
+mod optimize;
 mod pack;
 mod packer;
+mod request;
+mod scan;
+mod seed;
 mod source;
 mod store;
 mod stream;
+mod upgrade;
 mod walk;
 
 pub use add::AddOptions;
@@ -43,12 +53,14 @@ pub use blocks::{BlockExtent, BlockImage, write_blocks};
 pub use collect::{CollectOptions, CollectReport};
 pub use diff::{Change, Difference, differences};
 pub use error::StoreError;
-pub use fetch::fetch;
+pub use fetch::{FetchReport, fetch, fetch_with_seeds};
 pub use image::FetchedImage;
 pub use keys::{BadKey, PublicKey, SecretKey};
 pub use manifest::{Manifest, ObjectList};
 pub use map::{Map, MapFrame, MapPack, Place, Run};
 pub use object::Object;
+pub use optimize::{OPTIMIZE_LEVEL, OptimizeReport};
+pub use seed::Seeds;
 pub use source::{DirSource, HttpSource, Source};
 pub use store::{Store, VerifyReport};
 pub use stream::{Issue, Stream};

@@ -2,6 +2,7 @@
 
 use crate::add::{AddOptions, add_tree};
 use crate::catalog::{Catalog, names_in};
+use crate::delta::{OLDER_IMAGES, PUBLISH_LEVEL};
 use crate::image::FetchedImage;
 use crate::keys::{PublicKey, SecretKey};
 use crate::manifest::{self, Manifest};
@@ -40,14 +41,23 @@ impl Store {
     /// Opens the store in `root`, and makes an empty one if there is none.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let store = Self { root: root.into() };
-        for dir in ["packs", "manifests", "maps", "refs", "tmp"] {
+        for dir in ["packs", "manifests", "maps", "upgrades", "deltas", "refs", "tmp"] {
             let dir = store.root.join(dir);
             fs::create_dir_all(&dir).map_err(StoreError::io("create", &dir))?;
         }
         Ok(store)
     }
 
-    /// Makes an image of the tree below `root` and gives it a name, which an older image loses.
+    /// The cache of a fetch in `root`: it has packs, as a store has, and nothing else that stays.
+    pub(crate) fn cache(root: &Path) -> Result<Self, StoreError> {
+        for dir in ["packs", "deltas", "tmp"].map(|dir| root.join(dir)) {
+            fs::create_dir_all(&dir).map_err(StoreError::io("create", &dir))?;
+        }
+        Ok(Self { root: root.to_owned() })
+    }
+
+    /// Makes an image of the tree below `root` and gives it a name, which an older image loses. What
+    /// leads from the older images of this name to the new one is made as well.
     ///
     /// Killed at any point it leaves the store as it was, but for files nothing refers to.
     pub fn add_tree(
@@ -64,8 +74,18 @@ impl Store {
         let manifest = add_tree(&mut packer, root, options, on_bytes)?;
         packer.finish()?;
         let digest = self.put_manifest(&manifest, &catalog)?;
+        self.make_upgrade(digest, &self.older_images(name)?, PUBLISH_LEVEL)?;
         self.issue(name, digest)?;
         Ok(image_ref(name, digest, &manifest))
+    }
+
+    /// The images that had the name last, newest first.
+    fn older_images(&self, name: &str) -> Result<Vec<Digest>, StoreError> {
+        let images = match self.stream(name) {
+            Err(StoreError::UnknownImage { .. }) => Vec::new(),
+            stream => stream?.images,
+        };
+        Ok(images.iter().map(|issue| issue.manifest).take(OLDER_IMAGES).collect())
     }
 
     /// Stores a manifest whose objects are all in `catalog`, and its map before it.
@@ -249,7 +269,7 @@ impl Store {
         stream.images.get(back).map(|issue| issue.manifest).ok_or_else(unknown)
     }
 
-    fn write_compressed(&self, path: &str, json: &[u8]) -> Result<(), StoreError> {
+    pub(crate) fn write_compressed(&self, path: &str, json: &[u8]) -> Result<(), StoreError> {
         let path = self.root.join(path);
         let packed = zstd::bulk::compress(json, 9).map_err(StoreError::io("compress", &path))?;
         self.write(&path, &packed)

@@ -11,14 +11,16 @@ use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::image::{EntryKind, ImageRef};
 use hostwright_model::size::ByteSize;
 use hostwright_store::{
-    AddOptions, Change, CollectOptions, CollectReport, Difference, Store, differences,
+    AddOptions, Change, CollectOptions, CollectReport, Difference, OPTIMIZE_LEVEL, OptimizeReport,
+    Store, differences,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Content-addressed images: add, list, show, verify, diff, deploy, tag, remove, gc.
+/// Content-addressed images: add, list, show, verify, diff, blocks, deploy, tag, remove, optimize,
+/// gc.
 #[derive(Subcommand)]
 #[command(after_help = "\
 Examples:
@@ -27,6 +29,7 @@ Examples:
   hostwright image diff web~1 web --store /srv/images    what the newest image changed
   hostwright image tag web~1 web --store /srv/images     back to the image before
   hostwright image deploy web --store /srv/images --to /srv/chroot/
+  hostwright image optimize --store /srv/images          at night: less to store and to fetch
   hostwright image gc --store /srv/images --dry-run
 
 An image is named by NAME, by NAME~1 for the one that had the name before, or by its digest.")]
@@ -75,6 +78,14 @@ pub enum Verb {
         image: String,
         /// The name it gets.
         name: String,
+        #[command(flatten)]
+        store: StoreArg,
+    },
+    /// Compress everything again, tightly. Images stay as they are, and usable meanwhile.
+    Optimize {
+        /// Level of zstd, up to 22. From 20 on machines need more memory to read it.
+        #[arg(long, default_value_t = OPTIMIZE_LEVEL, value_parser = clap::value_parser!(i32).range(1..=22))]
+        level: i32,
         #[command(flatten)]
         store: StoreArg,
     },
@@ -153,6 +164,15 @@ pub fn run(verb: Verb, as_json: bool) -> Result<ExitCode, Failure> {
         Verb::Diff { old, new, store } => diff(&store.open()?, &old, &new, as_json)?,
         Verb::Tag { image, name, store } => {
             print_image(&store.open()?.tag(&image, &name)?, as_json)
+        }
+        Verb::Optimize { level, store } => {
+            let bar = byte_bar("compress");
+            let report = store.open()?.optimize(level, &|done, total| {
+                bar.set_length(total);
+                bar.set_position(done);
+            })?;
+            bar.finish_and_clear();
+            print_optimized(&report, as_json);
         }
         Verb::Gc { grace_hours, dry_run, store } => {
             let grace = Duration::try_from_secs_f64(grace_hours * 3600.0);
@@ -289,6 +309,18 @@ fn print_collected(report: &CollectReport, dry_run: bool, as_json: bool) {
     println!("{} packs {would}packed again without what nothing needs", report.repacked_packs);
     println!("{} packs {would}marked for deletion after the grace time", report.condemned_packs);
     println!("{} files {would}deleted, {bytes}", report.deleted_files);
+}
+
+fn print_optimized(report: &OptimizeReport, as_json: bool) {
+    if as_json {
+        return json::print(report);
+    }
+    let (old, new) = (ByteSize(report.old_bytes).rounded(), ByteSize(report.new_bytes).rounded());
+    println!("{} packs compressed again: {old} -> {new}", report.packs);
+    println!("{} deltas made again", report.deltas);
+    if report.packs > 0 {
+        println!("'hostwright image gc' deletes the old packs after its grace time");
+    }
 }
 
 fn verify(store: &Store, name: &str, as_json: bool) -> Result<(), Failure> {
