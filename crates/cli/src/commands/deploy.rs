@@ -258,7 +258,8 @@ fn space_of_layout(layout: &Path, space: &Path) -> Result<PathBuf, Failure> {
     let host = &mut RealHost::default();
     let at = |name: &str| space.join(name).display().to_string();
     host.remove(&space.display().to_string())?;
-    host.make_dir(&at("class"), 0o755)?;
+    // What makes a directory a space is that it has something in `class`.
+    host.write(&at(&format!("class/{LAYOUT_CLASS}.var")), b"", 0o600)?;
     host.write(&at(&format!("disk_config/{LAYOUT_CLASS}")), &text, 0o600)?;
     std::path::absolute(space).map_err(|error| file("find", space, &error))
 }
