@@ -8,9 +8,10 @@ use hostwright_client::Backoff;
 use hostwright_engine::Images;
 use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::ids::Digest;
-use hostwright_model::image::{ImageRef, TreeSource};
-use hostwright_store::{FetchedImage, HttpSource, StoreError, fetch};
+use hostwright_model::image::{Entry, ImageRef, TreeSource};
+use hostwright_store::{FetchedImage, HttpSource, Seeds, StoreError, fetch_with_seeds};
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::channel;
 use std::thread;
@@ -20,14 +21,21 @@ pub(crate) struct StoreImages {
     console: Console,
     source: HttpSource,
     cache: PathBuf,
+    /// Systems that were installed before.
+    seeds: Seeds,
     fetched: BTreeMap<Digest, FetchedImage>,
 }
 
 impl StoreImages {
     /// Images below `url`, kept in `cache`. The console hears of a server that is away.
     pub(crate) fn new(url: &str, cache: impl Into<PathBuf>, console: Console) -> Self {
-        let (source, cache) = (HttpSource::new(url), cache.into());
-        Self { console, source, cache, fetched: BTreeMap::new() }
+        Self {
+            console,
+            source: HttpSource::new(url),
+            cache: cache.into(),
+            seeds: Seeds::default(),
+            fetched: BTreeMap::new(),
+        }
     }
 }
 
@@ -39,21 +47,25 @@ impl Images for StoreImages {
     ) -> Result<(), Box<Fault>> {
         // Several connections report at once, the engine listens in one thread.
         let (told, hear) = channel();
-        let Self { source, cache, .. } = self;
+        let Self { source, cache, seeds, .. } = self;
         let mut patience = Patience::new(self.console.clone());
         let fetched = thread::scope(|scope| {
             let fetching = scope.spawn(move || {
                 // The listener stays until this ends.
                 let on_bytes = |done, total| told.send((done, total)).unwrap_or_default();
-                let attempt = || fetch(source, image.manifest, cache, &on_bytes);
+                let attempt = || fetch_with_seeds(source, image.manifest, cache, seeds, &on_bytes);
                 try_on(attempt, &mut |error| patience.tell(error))
             });
             hear.iter().for_each(|(done, total)| on_bytes(done, total));
             fetching.join().expect("invariant: fetching does not panic")
         });
-        let fetched = fetched.map_err(|error| fault::of_store(&error))?;
+        let (fetched, _) = fetched.map_err(|error| fault::of_store(&error))?;
         self.fetched.insert(image.manifest, fetched);
         Ok(())
+    }
+
+    fn reuse(&mut self, roots: &[String]) {
+        self.seeds = roots.iter().fold(Seeds::default(), |seeds, root| seeds.tree(root));
     }
 
     fn open(&self, image: &ImageRef) -> Result<Box<dyn TreeSource + '_>, Box<Fault>> {
@@ -91,15 +103,24 @@ fn try_on<T>(
 struct Borrowed<'a>(&'a FetchedImage);
 
 impl TreeSource for Borrowed<'_> {
-    fn entries(&self) -> &[hostwright_model::image::Entry] {
+    fn entries(&self) -> &[Entry] {
         self.0.entries()
     }
 
-    fn open(
-        &self,
-        entry: &hostwright_model::image::Entry,
-    ) -> std::io::Result<Box<dyn std::io::Read + '_>> {
+    fn open(&self, entry: &Entry) -> io::Result<Box<dyn io::Read + '_>> {
         self.0.open(entry)
+    }
+
+    fn read_to(
+        &self,
+        entry: &Entry,
+        sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.0.read_to(entry, sink)
+    }
+
+    fn groups(&self) -> Vec<Vec<&Entry>> {
+        self.0.groups()
     }
 }
 

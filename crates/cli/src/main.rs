@@ -13,6 +13,7 @@ mod machine_args;
 mod render;
 mod space;
 mod space_args;
+mod stored_image;
 mod stores;
 mod tools;
 

@@ -37,6 +37,7 @@ mod observe;
 mod package_calls;
 mod pass;
 mod passphrases;
+pub mod ready_made;
 mod run;
 #[cfg(test)]
 mod samples;

@@ -36,7 +36,7 @@ fn is_final(action: &Action) -> bool {
         Action::LogicalVolume { volume, .. } => {
             matches!(volume.fate, Fate::Create | Fate::Resize { .. })
         }
-        Action::Format { volume } => !volume.fate.keeps_content(),
+        Action::Format { volume, .. } => !volume.fate.keeps_content(),
         _ => false,
     }
 }

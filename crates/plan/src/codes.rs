@@ -45,6 +45,7 @@ const SPACE: &[(&str, &str)] = &[
     ("image-does-not-fit", "A file system is too small for its part of the image."),
     ("image-lacks-classes", "A machine has classes that its image was built without."),
     ("image-lacks-part", "An image lacks something that the installed system needs to start."),
+    ("image-too-large", "The files of an image are larger than all file systems of the layout."),
     ("indented-packages-header", "`PACKAGES` does not begin in the first column."),
     ("legacy-name", "A file `*.source`, which FAI has not read since version 5."),
     ("no-base-system", "There is neither a base file nor FAI_DEBOOTSTRAP."),

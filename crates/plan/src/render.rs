@@ -88,7 +88,7 @@ pub(crate) fn details(action: &Action) -> Vec<String> {
             }
             lines
         }
-        Action::Format { volume } if !volume.create_options.is_empty() => {
+        Action::Format { volume, .. } if !volume.create_options.is_empty() => {
             vec![format!("with {}", volume.create_options.join(" "))]
         }
         Action::Mount { volume } => vec![format!("options {}", volume.mount_options)],

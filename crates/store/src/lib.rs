@@ -24,6 +24,7 @@
 
 mod add;
 mod address;
+mod blocks;
 mod cached;
 mod catalog;
 mod collect;
@@ -62,6 +63,7 @@ mod walk;
 
 pub use add::AddOptions;
 pub use address::StoreAddress;
+pub use blocks::{BlockExtent, BlockImage, write_blocks};
 pub use cached::Cached;
 pub use collect::{CollectOptions, CollectReport};
 pub use diff::{Change, Difference, differences};

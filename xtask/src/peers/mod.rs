@@ -3,6 +3,7 @@
 mod disk;
 pub mod fai_tools;
 pub mod fai_tree;
+pub mod lay;
 pub mod setup_storage;
 pub mod store;
 mod tree;

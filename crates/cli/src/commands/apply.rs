@@ -96,6 +96,8 @@ fn directory_run(args: &Args) -> Result<DirectoryRun, Failure> {
         log_dir: args.work_dir.join("logs"),
         target: args.target.clone(),
         disk: None,
+        is_used_disk: false,
+        image: None,
         package_cache: args.work_dir.join("packages"),
         resume: args.resume,
     })

@@ -145,6 +145,8 @@ impl Args {
             log_dir: work_dir.join("logs"),
             target: dir.map_or_else(|| work_dir.join("root"), Path::to_owned),
             disk: None,
+            is_used_disk: false,
+            image: None,
             package_cache: self.package_cache.clone(),
             resume: self.resume,
         })

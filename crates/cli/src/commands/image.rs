@@ -2,12 +2,16 @@
 
 mod transfer;
 
+use super::deploy;
 use crate::faults::{Failure, usage};
 use crate::render::{json, table};
 use crate::stores::HttpArgs;
 use clap::Subcommand;
+use hostwright_engine::ready_made;
+use hostwright_host::namespace;
 use hostwright_host::real::RealHost;
 use hostwright_media::import::{self, ImportOptions, Origin};
+use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::image::{EntryKind, ImageRef};
 use hostwright_model::size::ByteSize;
 use hostwright_plan::image_install::summarize;
@@ -16,11 +20,12 @@ use hostwright_store::{
     PublicKey, Store, StoreAddress, differences,
 };
 use indicatif::{ProgressBar, ProgressStyle};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Content-addressed images: add, list, show, verify, diff, push, pull, tag, remove, optimize, gc.
+/// Content-addressed images: add, list, show, verify, diff, push, pull, blocks, deploy, tag, remove,
+/// optimize, gc.
 #[derive(Subcommand)]
 #[command(after_help = "\
 Examples:
@@ -32,6 +37,7 @@ Examples:
   hostwright image pull web --from s3://fleet/images --key KEY --store /srv/images
   hostwright image verify --all --heal-from s3://fleet/images --store /srv/images
   hostwright image tag web~1 web --store /srv/images     back to the image before
+  hostwright image deploy web --store /srv/images --to /srv/chroot/
   hostwright image optimize --store /srv/images          at night: less to store and to fetch
   hostwright image gc --store /srv/images --dry-run
 
@@ -156,6 +162,15 @@ pub enum Verb {
         #[command(flatten)]
         store: StoreArg,
     },
+    /// Make an ext4 with the files of an image in it ready, which goes onto disks as blocks.
+    Blocks {
+        /// Name of the image.
+        image: String,
+        #[command(flatten)]
+        store: StoreArg,
+    },
+    /// Lay an image down on a disk, into a disk image file or a directory.
+    Deploy(Box<deploy::Args>),
     /// Take a name away.
     Remove {
         /// Name of the image.
@@ -174,7 +189,13 @@ pub struct StoreArg {
 }
 
 impl StoreArg {
-    fn open(&self) -> Result<Store, Failure> {
+    /// Where it is.
+    pub fn directory(&self) -> &Path {
+        &self.store
+    }
+
+    /// The store.
+    pub fn open(&self) -> Result<Store, Failure> {
         Ok(Store::open(&self.store)?)
     }
 }
@@ -233,8 +254,26 @@ pub fn run(verb: Verb, as_json: bool) -> Result<ExitCode, Failure> {
             let options = CollectOptions { grace, dry_run };
             print_collected(&store.open()?.collect(options)?, dry_run, as_json);
         }
+        Verb::Blocks { image, store } => return blocks(&image, &store, as_json),
+        Verb::Deploy(args) => return deploy::run(*args, as_json),
         Verb::Remove { image, store } => store.open()?.remove(&image)?,
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Mounts are this process's alone, and gone with it.
+fn blocks(name: &str, store: &StoreArg, as_json: bool) -> Result<ExitCode, Failure> {
+    let opened = store.open()?;
+    let image = opened.resolve(name)?;
+    if !namespace::is_root() {
+        let message = "making a file system ready mounts it";
+        return Err(
+            Fault::new(FaultKind::Environment, "needs-root", message, "run it as root").into()
+        );
+    }
+    namespace::own_mounts()?;
+    let made = ready_made::make(&mut RealHost::default(), &opened, &image)?;
+    print_image(&made.blocks, as_json);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,6 +3,7 @@
 mod apply;
 mod build;
 mod check;
+mod deploy;
 mod disk_image;
 mod explain;
 mod facts;
@@ -11,7 +12,7 @@ mod installer;
 mod lab;
 mod layout;
 mod machine;
-mod plan;
+pub mod plan;
 mod run;
 mod serve;
 mod shell;

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "the program is started as a user would")]
 
 mod check;
+mod deploy;
 mod described;
 mod explain;
 mod installer;

@@ -24,6 +24,7 @@ mod mirror;
 mod mounts;
 mod nodes;
 mod old_etc;
+mod old_systems;
 mod packages;
 mod partition;
 mod personalise;
@@ -124,7 +125,10 @@ pub(crate) fn execute(
         Action::PartitionTable { disk } => partition::write_table(work, disk),
         Action::VolumeGroup { group } => lvm::make_group(work, group),
         Action::LogicalVolume { group, volume } => lvm::make_volume(work, group, volume),
-        Action::Format { volume } => format::make_file_system(work, volume),
+        Action::Format { volume, ready_made: None } => format::make_file_system(work, volume),
+        Action::Format { volume, ready_made: Some(made) } => {
+            format::lay_ready_made(work, volume, made)
+        }
         Action::StorageFiles { layout } => files::storage_files(work, layout),
         Action::Mount { volume } => mounts::mount_volume(work, volume),
         Action::SwapOn { device } => mounts::swap_on(work, device),

@@ -22,10 +22,11 @@ pub use world::World;
 use crate::{
     Command, DeviceIds, Host, HostError, MountRequest, OnLine, Output, ShellReply, ShellRequest,
 };
-use block::{Place, Table};
+use block::{Place, Table, uuid_of};
+use content::{Content, FileSystem};
 use hostwright_model::event::Stream;
 use hostwright_model::facts::Facts;
-use hostwright_model::image::{Entry, EntryKind, TreeSource};
+use hostwright_model::image::{BlockSource, Entry, EntryKind, TreeSource};
 use shell::Scripts;
 use state::{State, io_error};
 use std::collections::BTreeSet;
@@ -414,6 +415,40 @@ impl Host for SimHost {
             Ok(sum)
         })?;
         on_bytes(sum);
+        Ok(())
+    }
+
+    /// A simulated disk holds files, not blocks: every part is read, and what is there afterwards is
+    /// an ext4 without files.
+    fn lay_blocks(
+        &mut self,
+        device: &str,
+        source: &dyn BlockSource,
+        on_bytes: &mut dyn FnMut(u64),
+    ) -> Result<(), HostError> {
+        self.operate(format!("lay a file system down on {device}"), |host, torn| {
+            let failed =
+                |source| HostError::Io { operation: "write to", path: device.to_owned(), source };
+            let place = host.state.blocks.find(device);
+            let place = place.ok_or_else(|| io_error("find", device, io::ErrorKind::NotFound))?;
+            let mut buffer = vec![0; source.part_bytes_max()];
+            for number in 0..source.parts() {
+                source.read_part(number, &mut buffer).map_err(failed)?;
+            }
+            let made = FileSystem {
+                kind: "ext4".to_owned(),
+                uuid: uuid_of(&["ready-made", device]),
+                label: None,
+                size: host.state.blocks.size(&place),
+                devices: 1,
+                options: BTreeSet::new(),
+                tree: Tree::new(),
+            };
+            let content = (!torn).then_some(Content::FileSystem(made));
+            host.state.blocks.set_content(&place, content);
+            Ok(())
+        })?;
+        on_bytes(source.content_bytes());
         Ok(())
     }
 

@@ -168,7 +168,7 @@ impl Auditor<'_> {
 
     /// Nothing may be lost before everything that replaces it is here.
     fn demand_image_at_hand(&mut self, id: &StepId) {
-        if let TargetProfile::DisksImage { image } = &self.inputs.target {
+        if let Some(image) = self.inputs.target.image() {
             let is_here = self.state.fetched.contains(&image.manifest);
             let skipped = self.is_skipped(Phase::Install);
             let message = "disks may be written before the image is fetched";
@@ -194,7 +194,12 @@ impl Auditor<'_> {
             Action::PartitionTable { disk } => self.partition(id, disk),
             Action::VolumeGroup { group } => self.group(id, group),
             Action::LogicalVolume { group, volume } => self.logical_volume(id, group, volume),
-            Action::Format { volume } => self.format(id, volume),
+            Action::Format { volume, ready_made } => {
+                self.format(id, volume);
+                if let Some(made) = ready_made {
+                    self.ready_made(id, volume, made);
+                }
+            }
             Action::StorageFiles { .. } => self.state.has_storage_files = true,
             Action::Mount { volume } => self.mount(id, volume),
             Action::MountFstab => {

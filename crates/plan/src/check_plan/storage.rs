@@ -4,6 +4,7 @@ use super::{Auditor, table};
 use hostwright_model::existing::ExistingPartition;
 use hostwright_model::facts::Disk;
 use hostwright_model::ids::StepId;
+use hostwright_model::image::ReadyMade;
 use hostwright_model::storage::{
     DiskLayout, EncryptedDevice, EncryptionKey, Fate, LogicalVolume, Partition, PartitionKind,
     RaidArray, Volume, VolumeGroup,
@@ -188,6 +189,18 @@ impl Auditor<'_> {
         let message = format!("{device} is resized at the wrong time, or is not kept");
         self.demand(is_there, "plan-moved-kept", id, message);
         self.demand(self.state.has_saved, "plan-not-saved", id, "nothing was saved before");
+    }
+
+    /// A file system that is laid down ready-made is at hand, fits and holds the right image.
+    pub(super) fn ready_made(&mut self, id: &StepId, volume: &Volume, made: &ReadyMade) {
+        let is_here = self.state.fetched.contains(&made.blocks.manifest)
+            && self.state.fetched.contains(&made.of);
+        self.demand(is_here, "plan-image-too-late", id, "the image was not fetched");
+        let fits = volume.size_bytes >= made.size_bytes
+            && volume.file_system.as_ref() == Some(&made.file_system);
+        let message = format!("{} of {} does not fit", made.file_system, made.size_bytes);
+        self.demand(fits, "plan-wrong-size", id, message);
+        self.state.has_base = true;
     }
 
     pub(super) fn format(&mut self, id: &StepId, volume: &Volume) {

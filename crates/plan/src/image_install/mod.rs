@@ -203,7 +203,7 @@ impl Planner<'_> {
         if policy(self.install).keep_old_etc {
             steps.extend(storage::old_root(self.layout, &facts.storage));
         }
-        steps.extend(disks::partition_steps(self.layout, &facts.storage));
+        steps.extend(disks::partition_steps(self.layout, &facts.storage, None));
         self.stage(Phase::Partition, steps);
         self.stage(Phase::Mountdisks, disks::mount_steps(self.layout, true));
     }

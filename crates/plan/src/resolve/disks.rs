@@ -7,6 +7,7 @@ use crate::storage::{self, StorageFacts};
 use hostwright_model::diagnostic::Diagnostic;
 use hostwright_model::existing::ExistingStorage;
 use hostwright_model::facts::{Disk, Facts};
+use hostwright_model::image::ReadyMade;
 use hostwright_model::phase::Phase;
 use hostwright_model::plan::{Action, Step, TargetProfile, Why};
 use hostwright_model::storage::{Fate, OldLayer, StorageLayout, TableFate, Volume, VolumeGroup};
@@ -111,20 +112,23 @@ impl Planner<'_> {
         self.body(Phase::Action, Vec::new(), false);
         self.hooks(Phase::Install);
         if !self.hook_steps(Phase::Partition).is_empty() {
-            self.prepare()?;
+            self.prepare(None)?;
             self.hooks(Phase::Partition);
         }
         Ok(())
     }
 
     /// What has to be done before anything can be lost.
-    fn prepare(&mut self) -> Result<(), Vec<Diagnostic>> {
+    fn prepare(&mut self, layout: Option<&StorageLayout>) -> Result<(), Vec<Diagnostic>> {
         let mut steps = Vec::new();
-        if let TargetProfile::DisksImage { image } = &self.inputs.target {
+        if let Some(image) = self.inputs.target.image() {
             self.refuse_missing_classes(image)?;
             self.refuse_contradictions(image)?;
+            image::refuse_large_image(image, layout)?;
             steps.push(image::fetch(image));
         }
+        let made = layout.and_then(|layout| self.ready_made_root(layout));
+        steps.extend(made.map(|(_, made)| image::fetch(&made.blocks)));
         self.body(Phase::Install, steps, false);
         Ok(())
     }
@@ -135,13 +139,14 @@ impl Planner<'_> {
         layout: Option<&StorageLayout>,
     ) -> Result<(), Vec<Diagnostic>> {
         self.hooks(Phase::Install);
-        self.prepare()?;
+        self.prepare(layout)?;
         self.hooks(Phase::Partition);
         // Behind the hooks, which may choose other disks.
         let steps = layout.map(|layout| {
             let mut steps = vec![self.confirm(layout)];
             steps.extend(self.keep_old_etc(layout));
-            steps.extend(partition_steps(layout, &self.inputs.facts.storage));
+            let made = self.ready_made_root(layout);
+            steps.extend(partition_steps(layout, &self.inputs.facts.storage, made));
             steps
         });
         self.body(Phase::Partition, steps.unwrap_or_default(), false);
@@ -180,7 +185,11 @@ fn short(device: &str) -> &str {
     device.strip_prefix("/dev/").unwrap_or(device)
 }
 
-pub(crate) fn partition_steps(layout: &StorageLayout, existing: &ExistingStorage) -> Vec<Step> {
+pub(crate) fn partition_steps(
+    layout: &StorageLayout,
+    existing: &ExistingStorage,
+    made: Option<(&Volume, &ReadyMade)>,
+) -> Vec<Step> {
     let mut steps = Vec::new();
     steps.extend(save_metadata(layout, existing));
     steps.extend(layout.takedown.iter().map(take_down));
@@ -199,7 +208,10 @@ pub(crate) fn partition_steps(layout: &StorageLayout, existing: &ExistingStorage
             }
             _ => format!("format/{}", short(&volume.device)),
         };
-        steps.push(step(id, Action::Format { volume: volume.clone() }, volume.why.clone()));
+        let made = made.filter(|(root, _)| root.device == volume.device);
+        let ready_made = made.map(|(_, made)| Box::new(made.clone()));
+        let action = Action::Format { volume: volume.clone(), ready_made };
+        steps.push(step(id, action, volume.why.clone()));
     }
     let why = Why::because("hooks and scripts read them, fstab is installed later");
     steps.push(step("storage-files", Action::StorageFiles { layout: layout.clone() }, why));

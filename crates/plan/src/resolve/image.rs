@@ -4,10 +4,11 @@ use super::{Planner, step};
 use crate::finding::Finding;
 use hostwright_model::class::ClassName;
 use hostwright_model::diagnostic::Diagnostic;
-use hostwright_model::image::ImageRef;
+use hostwright_model::image::{ImageRef, ReadyMade};
 use hostwright_model::phase::Phase;
 use hostwright_model::plan::{Action, Stage, Step, Why};
-use hostwright_model::storage::StorageLayout;
+use hostwright_model::size::ByteSize;
+use hostwright_model::storage::{Fate, StorageLayout, Volume};
 use hostwright_model::vars::Vars;
 
 /// Classes that begin so bring boot loaders, which only the machine itself can install.
@@ -19,7 +20,67 @@ pub(super) fn fetch(image: &ImageRef) -> Step {
     step(format!("fetch/{}", image.name), Action::FetchImage { image: image.clone() }, why)
 }
 
+/// Refuses an image that does not fit into the file systems of the layout, before any is made.
+pub(super) fn refuse_large_image(
+    image: &ImageRef,
+    layout: Option<&StorageLayout>,
+) -> Result<(), Vec<Diagnostic>> {
+    let Some(layout) = layout else { return Ok(()) };
+    let holds_files = |volume: &&Volume| {
+        let in_memory = matches!(volume.file_system.as_deref(), Some("tmpfs" | "nfs"));
+        volume.mount_point.is_some() && !in_memory
+    };
+    let volumes: Vec<&Volume> = layout.volumes.iter().filter(holds_files).collect();
+    let room_bytes: u64 = volumes.iter().map(|volume| volume.size_bytes).sum();
+    let root = volumes.iter().find(|volume| volume.mount_point.as_deref() == Some("/"));
+    let Some(root) = root.filter(|_| room_bytes < image.content_bytes) else { return Ok(()) };
+    let (image_size, room) = (ByteSize(image.content_bytes), ByteSize(room_bytes));
+    let message = format!(
+        "image {} has files of {}, the file systems of this layout are {} together",
+        image.name,
+        image_size.rounded(),
+        room.rounded()
+    );
+    let cure = "use a larger disk, or give its partitions more room";
+    Err(vec![Finding::error("image-too-large", message, cure).at_file(&root.why.file)])
+}
+
 impl Planner<'_> {
+    /// The root volume and the ready-made file system that is laid down on it as blocks, which has
+    /// always measured faster than file by file. None if the volume is to be made in another way, is
+    /// smaller, or is not the place of all files of the image.
+    pub(super) fn ready_made_root<'l>(
+        &self,
+        layout: &'l StorageLayout,
+    ) -> Option<(&'l Volume, &ReadyMade)> {
+        let made = self.inputs.target.ready_made()?;
+        let mounted = |volume: &&Volume| volume.mount_point.is_some();
+        let (roots, others): (Vec<&Volume>, Vec<&Volume>) = layout
+            .volumes
+            .iter()
+            .filter(mounted)
+            .partition(|volume| volume.mount_point.as_deref() == Some("/"));
+        let is_empty = |volume: &&Volume| {
+            let point = volume.mount_point.as_deref().unwrap_or_default();
+            made.empty_directories.iter().any(|empty| empty == point.trim_end_matches('/'))
+        };
+        let root = roots.first()?;
+        let fits = root.file_system.as_deref() == Some(made.file_system.as_str())
+            && root.size_bytes >= made.size_bytes
+            && matches!(root.fate, Fate::Create | Fate::Reformat)
+            && root.create_options.is_empty();
+        (fits && others.iter().all(is_empty)).then_some((*root, made))
+    }
+
+    /// True if the files of the image come with a file system.
+    fn comes_ready_made(&self) -> bool {
+        let steps = self.stages.iter().flat_map(|stage| &stage.steps);
+        let is_made =
+            |step: &Step| matches!(&step.action, Action::Format { ready_made: Some(_), .. });
+        let mut steps = steps;
+        steps.any(is_made)
+    }
+
     /// Refuses a machine with classes whose packages, files or scripts the image lacks.
     pub(super) fn refuse_missing_classes(&self, image: &ImageRef) -> Result<(), Vec<Diagnostic>> {
         let is_missing = |class: &&ClassName| {
@@ -88,10 +149,12 @@ impl Planner<'_> {
         let personalise = Action::Personalise { hostname: self.inputs.hostname.clone(), nic };
         let fstab = Why::because("the image knows no disks");
         let mut steps = vec![
-            step(format!("image/{}", image.name), lay, why),
             step("fstab", Action::InstallFstab, fstab),
             step("personalise", personalise, Why::because("an image belongs to no machine")),
         ];
+        if !self.comes_ready_made() {
+            steps.insert(0, step(format!("image/{}", image.name), lay, why));
+        }
         steps.extend(network);
         self.body(Phase::Extrbase, steps, false);
         Ok(())
@@ -131,6 +194,10 @@ impl Planner<'_> {
 
     /// The interface that DHCP configures: what the space says, else the first one with a carrier.
     fn nic(&self, vars: &Vars) -> Option<String> {
+        if !self.inputs.target.is_own_machine() {
+            // What is plugged into this machine says nothing about the other one.
+            return None;
+        }
         // The space may turn predictable names off, and then only it knows the name.
         let told = vars.0.get("NIC1").filter(|var| var.origin.starts_with("class/"));
         let nics = &self.inputs.facts.nics;

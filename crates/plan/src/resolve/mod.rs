@@ -181,7 +181,7 @@ impl Planner<'_> {
                 self.plan_software(vars)?;
                 self.plan_scripts();
             }
-            TargetProfile::DisksImage { image } => {
+            TargetProfile::DisksImage { image } | TargetProfile::ImageOnDisk { image, .. } => {
                 self.plan_disks(layout)?;
                 self.plan_image(image, vars)?;
                 self.plan_loader(image, layout)?;

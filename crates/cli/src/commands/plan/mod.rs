@@ -201,6 +201,8 @@ fn observe(
         log_dir: scratch.join("logs"),
         target: scratch.join("root"),
         disk: None,
+        is_used_disk: false,
+        image: None,
         package_cache: scratch.join("packages"),
         resume: false,
     };
