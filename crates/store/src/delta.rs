@@ -57,8 +57,8 @@ impl Store {
                 .and_then(|old_image| self.make_way(&image, *old, &old_image, level))
             {
                 Ok(way) => {
-                    made += 1;
-                    from.push(way);
+                    made += usize::from(way.is_some());
+                    from.extend(way);
                 }
                 Err(StoreError::Corrupt { .. } | StoreError::Missing { .. }) => {
                     from.extend(there.cloned());
@@ -85,13 +85,20 @@ impl Store {
         Upgrade::from_json(&json, manifest).map(Some)
     }
 
+    /// The way from `old` to `new`; `None` if most of `new` resembles nothing there: that is another
+    /// system, whose packs are as good.
     fn make_way(
         &self,
         new: &FetchedImage,
         old_digest: Digest,
         old: &FetchedImage,
         level: i32,
-    ) -> Result<Way, StoreError> {
+    ) -> Result<Option<Way>, StoreError> {
+        let planned = plan(new.manifest(), old.manifest());
+        let unlike_bytes: u64 = planned.iter().map(|frame| frame.unlike_bytes).sum();
+        if unlike_bytes > new.manifest().content_bytes() / 2 {
+            return Ok(None);
+        }
         let tmp = self.tmp_file();
         let mut file = File::create(&tmp).map_err(StoreError::io("create", &tmp))?;
         let mut hasher = blake3::Hasher::new();
@@ -105,7 +112,7 @@ impl Store {
         write(&manifest)?;
         let mut end = manifest.len() as u64;
         let mut frames = Vec::new();
-        for batch in plan(new.manifest(), old.manifest()).chunks(BATCH_FRAMES) {
+        for batch in planned.chunks(BATCH_FRAMES) {
             let packed: Vec<Vec<u8>> = batch
                 .par_iter()
                 .map(|frame| frame.compress(new, old, level))
@@ -121,7 +128,7 @@ impl Store {
         let path = self.root().join(upgrade::delta_path(delta));
         fs::rename(&tmp, &path).map_err(StoreError::io("rename to", &path))?;
         let manifest_length = manifest.len() as u32;
-        Ok(Way { manifest: old_digest, delta, level, manifest_length, frames })
+        Ok(Some(Way { manifest: old_digest, delta, level, manifest_length, frames }))
     }
 }
 
@@ -130,6 +137,8 @@ impl Store {
 struct Planned<'a> {
     objects: Vec<Object>,
     bytes: u64,
+    /// Those of objects without a base.
+    unlike_bytes: u64,
     bases: Vec<PlannedBase<'a>>,
     base_bytes: u64,
 }
@@ -202,6 +211,7 @@ fn plan<'a>(new: &Manifest, old: &'a Manifest) -> Vec<Planned<'a>> {
             }
             top = begins;
             open.bytes += piece.bytes;
+            open.unlike_bytes += if base.is_some() { 0 } else { piece.bytes };
             open.objects.extend(piece.objects);
             let is_new = |planned: &PlannedBase<'_>| {
                 open.bases.iter().all(|known| known.base != planned.base)

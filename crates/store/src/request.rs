@@ -164,7 +164,9 @@ impl Session<'_> {
                 let frames: HashSet<(u32, u32)> = brought().map(|n| self.place(*n)).collect();
                 let packed: u64 = frames.iter().map(|at| u64::from(self.frame(*at).length)).sum();
                 if u64::from(usable.frame.length) <= packed {
-                    missing.retain(|object| !usable.objects.contains(object));
+                    for object in &usable.objects {
+                        missing.remove(object);
+                    }
                     chosen.push(number);
                 }
             }

@@ -720,6 +720,19 @@ fn assert_survives_kills(f: &Fixture, before: &Path, work: &dyn Fn(&Store)) {
 }
 
 #[test]
+fn another_system_under_the_same_name_gets_no_delta() {
+    let f = fixture();
+    fs::write(f.tree.join("a"), noise(300_000, 1)).expect("write");
+    f.store.add_tree(&f.tree, "web", &options(), QUIET).expect("add");
+    fs::remove_file(f.tree.join("a")).expect("rm");
+    fs::write(f.tree.join("b"), noise(400_000, 2)).expect("write");
+    f.store.add_tree(&f.tree, "web", &options(), QUIET).expect("add");
+    assert_eq!(files_in(&f.store_dir.join("deltas")), 0);
+    f.store.optimize(OPTIMIZE_LEVEL, QUIET).expect("optimize");
+    assert_eq!(files_in(&f.store_dir.join("deltas")), 0);
+}
+
+#[test]
 fn adding_and_optimizing_survive_a_kill_after_any_file() {
     let f = fixture();
     fs::write(f.tree.join("a"), prose(300_000, 1)).expect("write");
