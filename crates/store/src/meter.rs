@@ -1,7 +1,7 @@
 //! Reads a source and counts what that moves.
 
 use crate::StoreError;
-use crate::source::Source;
+use crate::source::{Source, read_as, read_range_good};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A source with a meter.
@@ -34,9 +34,10 @@ impl<'a> Meter<'a> {
         parse: &dyn Fn(&[u8]) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let Some(bytes) = self.source.read(path)? else { return Ok(None) };
-        self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        parse(&bytes).map(Some)
+        read_as(self.source, path, &|bytes| {
+            self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            parse(bytes)
+        })
     }
 
     /// What a small file that is compressed by zstd holds; a file that is not there is an error.
@@ -61,9 +62,9 @@ impl<'a> Meter<'a> {
         check: &dyn Fn(&[u8]) -> Result<(), StoreError>,
     ) -> Result<Vec<u8>, StoreError> {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let bytes = self.source.read_range(path, offset, length)?;
-        self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        check(&bytes)?;
-        Ok(bytes)
+        read_range_good(self.source, path, offset, length, &|bytes| {
+            self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            check(bytes)
+        })
     }
 }

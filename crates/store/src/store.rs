@@ -9,7 +9,7 @@ use crate::manifest::{self, Manifest};
 use crate::map::{self, Map};
 use crate::object::digest_of;
 use crate::packer::Packer;
-use crate::source::{DirSource, Source};
+use crate::source::{DirSource, Source, read_as};
 use crate::stream::{KEPT_IMAGES, Stream};
 use crate::{OnBytes, StoreError, pack};
 use hostwright_model::ids::Digest;
@@ -80,7 +80,7 @@ impl Store {
     }
 
     /// The images that had the name last, newest first.
-    fn older_images(&self, name: &str) -> Result<Vec<Digest>, StoreError> {
+    pub(crate) fn older_images(&self, name: &str) -> Result<Vec<Digest>, StoreError> {
         let images = match self.stream(name) {
             Err(StoreError::UnknownImage { .. }) => Vec::new(),
             stream => stream?.images,
@@ -125,7 +125,7 @@ impl Store {
         Ok(image_ref(name, digest, &manifest))
     }
 
-    fn issue(&self, name: &str, digest: Digest) -> Result<(), StoreError> {
+    pub(crate) fn issue(&self, name: &str, digest: Digest) -> Result<(), StoreError> {
         let stream = match self.stream(name) {
             Err(StoreError::UnknownImage { .. }) => Ok(Stream::new(name)),
             stream => stream,
@@ -135,8 +135,12 @@ impl Store {
             return Ok(());
         }
         stream.issue(digest, KEPT_IMAGES);
-        let key = SecretKey::at(&self.root.join("signing-key"))?;
+        let key = self.secret_key()?;
         self.write(&self.root.join("refs").join(name), &stream.to_bytes(&key))
+    }
+
+    pub(crate) fn secret_key(&self) -> Result<SecretKey, StoreError> {
+        SecretKey::at(&self.root.join("signing-key"))
     }
 
     /// The images by name.
@@ -164,7 +168,7 @@ impl Store {
 
     /// The key that signs the store's names.
     pub fn public_key(&self) -> Result<PublicKey, StoreError> {
-        Ok(SecretKey::at(&self.root.join("signing-key"))?.public())
+        Ok(self.secret_key()?.public())
     }
 
     /// The image that `name` stands for now. `NAME~2` is the one before the one before, and a digest
@@ -228,7 +232,8 @@ impl Store {
         }
     }
 
-    pub(crate) fn root(&self) -> &Path {
+    /// Where it is.
+    pub fn root(&self) -> &Path {
         &self.root
     }
 
@@ -276,7 +281,7 @@ impl Store {
     }
 
     /// Writes a file beside its place, syncs it and moves it there.
-    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    pub(crate) fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         let tmp = self.tmp_file();
         let mut file = File::create(&tmp).map_err(StoreError::io("create", &tmp))?;
         file.write_all(bytes).map_err(StoreError::io("write", &tmp))?;
@@ -287,7 +292,7 @@ impl Store {
     }
 }
 
-fn image_ref(name: &str, manifest: Digest, content: &Manifest) -> ImageRef {
+pub(crate) fn image_ref(name: &str, manifest: Digest, content: &Manifest) -> ImageRef {
     ImageRef {
         name: name.to_owned(),
         manifest,
@@ -298,22 +303,30 @@ fn image_ref(name: &str, manifest: Digest, content: &Manifest) -> ImageRef {
 
 /// Reads a manifest and compares it with its digest.
 pub(crate) fn read_manifest(source: &dyn Source, digest: Digest) -> Result<Manifest, StoreError> {
-    Manifest::from_json(&read_compressed(source, &manifest::path(digest))?, digest)
+    let path = manifest::path(digest);
+    let manifest = read_as(source, &path, &|packed| unpack_manifest(packed, digest))?;
+    manifest.ok_or(StoreError::Missing { object: path })
 }
 
 /// Reads the map of the image with this manifest.
 pub(crate) fn read_map(source: &dyn Source, manifest: Digest) -> Result<Map, StoreError> {
-    Map::from_json(&read_compressed(source, &map::path(manifest))?, manifest)
+    let path = map::path(manifest);
+    let unpack = |packed: &[u8]| Map::from_json(&decompress(&path, packed)?, manifest);
+    let map = read_as(source, &path, &unpack)?;
+    map.ok_or(StoreError::Missing { object: path })
 }
 
-fn read_compressed(source: &dyn Source, path: &str) -> Result<Vec<u8>, StoreError> {
-    let missing = || StoreError::Missing { object: path.to_owned() };
-    let packed = source.read(path)?.ok_or_else(missing)?;
-    zstd::stream::decode_all(&packed[..])
+/// The manifest that a file of a store holds.
+pub(crate) fn unpack_manifest(packed: &[u8], digest: Digest) -> Result<Manifest, StoreError> {
+    Manifest::from_json(&decompress(&manifest::path(digest), packed)?, digest)
+}
+
+pub(crate) fn decompress(path: &str, packed: &[u8]) -> Result<Vec<u8>, StoreError> {
+    zstd::stream::decode_all(packed)
         .map_err(|e| StoreError::corrupt(path, format!("zstd says: {e}")))
 }
 
-fn check_name(name: &str) -> Result<(), StoreError> {
+pub(crate) fn check_name(name: &str) -> Result<(), StoreError> {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let begins_well = name.starts_with(|c: char| c.is_ascii_alphanumeric());
     if begins_well && name.len() <= 128 && name.chars().all(good) {
