@@ -5,6 +5,7 @@ use hostwright_client::ClientError;
 use hostwright_host::HostError;
 use hostwright_host::space_source::FetchError;
 use hostwright_media::MediaError;
+use hostwright_media::import::ImportError;
 use hostwright_model::diagnostic::Diagnostic;
 use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_server::ServeError;
@@ -80,6 +81,14 @@ impl From<StoreError> for Failure {
             StoreError::Remote { .. } => {
                 (FaultKind::Remote, "store-unreachable", "check the address and the server")
             }
+            StoreError::Untrusted { .. }
+            | StoreError::OtherKey { .. }
+            | StoreError::RolledBack { .. } => (
+                FaultKind::Remote,
+                "store-not-trusted",
+                "nothing was taken over; ask the owner of the store",
+            ),
+            StoreError::Contended { .. } => (FaultKind::Remote, "store-busy", "try again"),
             _ => (FaultKind::Config, "store-refused", "change what the message names"),
         };
         Fault::new(kind, code, with_causes(&error), cure).into()
@@ -110,6 +119,25 @@ impl From<MediaError> for Failure {
         }
         let cure = "check the apt sources of this machine, or name --mirror and --kernel";
         Fault::new(FaultKind::Environment, "installer", with_causes(&error), cure).into()
+    }
+}
+
+impl From<ImportError> for Failure {
+    fn from(error: ImportError) -> Self {
+        let (kind, code, cure) = match error {
+            ImportError::Store(error) => return error.into(),
+            ImportError::Host(error) => return error.into(),
+            ImportError::Io { .. } => (
+                FaultKind::Environment,
+                "import-io",
+                "check the path, its permissions and free space",
+            ),
+            ImportError::Remote { .. } => {
+                (FaultKind::Remote, "import-remote", "check the address and the imageserver")
+            }
+            _ => (FaultKind::Config, "import-refused", "change what the message names"),
+        };
+        Fault::new(kind, code, with_causes(&error), cure).into()
     }
 }
 

@@ -11,6 +11,7 @@ mod machine_args;
 mod render;
 mod space;
 mod space_args;
+mod stores;
 mod tools;
 
 use clap::Parser;

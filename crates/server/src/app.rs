@@ -30,9 +30,10 @@ use crate::state::{State, StateError};
 use hostwright_model::ids::RunId;
 use hostwright_model::installer::InstallerManifest;
 use hostwright_model::progress::RunProgress;
+use hostwright_store::RemoteStore;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -41,6 +42,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) state: State,
+    /// The image store, if it is elsewhere.
+    pub(crate) remote_store: Option<Arc<RemoteStore>>,
     pub(crate) fleet: Fleet,
     pub(crate) keys: Keys,
     /// What FAI's monitor was told.
@@ -64,7 +67,10 @@ struct Addresses {
 
 impl App {
     /// Opens the state, and makes it at the first start.
-    pub(crate) async fn open(config: Config) -> Result<Self, StateError> {
+    pub(crate) async fn open(
+        config: Config,
+        remote_store: Option<Arc<RemoteStore>>,
+    ) -> Result<Self, StateError> {
         let dir = config.state_dir.clone();
         let lock = prepare(&dir)?;
         let keys = Keys::open(&dir)?;
@@ -83,6 +89,7 @@ impl App {
         Ok(Self {
             config,
             state,
+            remote_store,
             fleet,
             keys,
             monitor: Board::default(),

@@ -27,8 +27,9 @@ mod problem;
 mod serve;
 mod space;
 mod state;
+mod store_files;
 
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, StoreConfig};
 pub use keys::OPERATOR_TOKEN_FILE;
 pub use serve::{Bound, ServeError, serve};
 pub use state::StateError;

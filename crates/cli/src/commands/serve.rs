@@ -25,13 +25,16 @@ pub struct Args {
 
 /// Does it.
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let config = Config::load(&args.config).map_err(|error| match error {
+    let mut config = Config::load(&args.config).map_err(|error| match error {
         ConfigError::Mistakes(found) => Failure::Diagnostics(found),
         ConfigError::Read { path, source } => crate::faults::file("read", &path, &source),
     })?;
     if args.check {
         println!("{}: no mistakes found", args.config.display());
         return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(store) = &mut config.store {
+        store.settings = crate::stores::s3_settings();
     }
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));

@@ -8,6 +8,7 @@ mod life;
 mod machines;
 mod monitor;
 mod page;
+mod remote_store;
 mod site;
 mod stream;
 mod sudden_death;
