@@ -67,9 +67,9 @@ pub(super) fn read(
 /// and any tree may begin do not. `None` for an archive without entries.
 pub(super) fn first_name(input: &mut dyn Read) -> Result<Option<String>, ImportError> {
     const SAYS_NOTHING: [&str; 3] = ["", "blobs", "blobs/sha256"];
-    let (mut found, mut is_known) = (None, false);
+    let mut found = None;
     let outcome = read(input, Path::new("archive"), &mut |entry, _| {
-        is_known = !SAYS_NOTHING.contains(&entry.path.as_str());
+        let is_known = !SAYS_NOTHING.contains(&entry.path.as_str());
         found = Some(entry.path);
         match is_known {
             // Enough is known: the rest need not be read.
@@ -77,7 +77,8 @@ pub(super) fn first_name(input: &mut dyn Read) -> Result<Option<String>, ImportE
             false => Ok(()),
         }
     });
-    if is_known { Ok(found) } else { outcome.map(|()| found) }
+    // An archive that breaks off behind its first entry is one all the same.
+    if found.is_some() { Ok(found) } else { outcome.map(|()| None) }
 }
 
 /// What the headers in front of an entry's own say.
