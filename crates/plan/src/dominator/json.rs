@@ -11,7 +11,7 @@ use jsonc_parser::ast::{Object, ObjectProp, Value};
 use jsonc_parser::common::{Range, Ranged};
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 /// A file while it is read, and what was found in it so far.
@@ -132,8 +132,8 @@ impl Reader<'_> {
 pub(super) struct Fields<'r, 'a> {
     reader: &'r Reader<'r>,
     object: &'r Object<'a>,
-    /// Keys that were asked for, in lower case.
-    known: RefCell<BTreeSet<String>>,
+    /// Keys that were asked for, by their names in lower case.
+    known: RefCell<BTreeMap<String, String>>,
 }
 
 impl<'r, 'a> Fields<'r, 'a> {
@@ -159,7 +159,7 @@ impl<'r, 'a> Fields<'r, 'a> {
 
     /// The value of a key; the last one counts. `null` is as good as nothing.
     fn value(&self, key: &str) -> Option<&'r Value<'a>> {
-        self.known.borrow_mut().insert(key.to_lowercase());
+        self.known.borrow_mut().insert(key.to_lowercase(), key.to_owned());
         let found = self.properties(key).last().map(|property| &property.value);
         found.filter(|value| !matches!(value, Value::NullKeyword(_)))
     }
@@ -322,7 +322,7 @@ impl<'r, 'a> Fields<'r, 'a> {
     /// Notes keys that are known and that an installation does nothing with.
     pub fn unused(&self, keys: &[&str]) {
         for key in keys {
-            self.known.borrow_mut().insert(key.to_lowercase());
+            self.known.borrow_mut().insert(key.to_lowercase(), (*key).to_owned());
             for property in self.properties(key) {
                 let message = format!("{key} has no meaning for an installation");
                 let finding = Finding::note("unused-key", message, "nothing has to be done");
@@ -337,7 +337,7 @@ impl<'r, 'a> Fields<'r, 'a> {
         let mut seen = BTreeSet::new();
         for property in &self.object.properties {
             let (name, lower) = (property.name.as_str(), property.name.as_str().to_lowercase());
-            let finding = if !known.contains(&lower) {
+            let finding = if !known.contains_key(&lower) {
                 let message = format!("nothing reads the key '{name}'");
                 let cure = match nearest(&lower, &known) {
                     Some(near) => format!("did you mean {near}? Otherwise remove it"),
@@ -356,7 +356,7 @@ impl<'r, 'a> Fields<'r, 'a> {
 }
 
 /// A known key that differs in at most two letters.
-fn nearest<'k>(name: &str, known: &'k BTreeSet<String>) -> Option<&'k str> {
+fn nearest<'k>(name: &str, known: &'k BTreeMap<String, String>) -> Option<&'k str> {
     let distance = |other: &str| {
         let other: Vec<char> = other.chars().collect();
         let mut row: Vec<usize> = (0..=other.len()).collect();
@@ -370,7 +370,7 @@ fn nearest<'k>(name: &str, known: &'k BTreeSet<String>) -> Option<&'k str> {
         }
         row[other.len()]
     };
-    let close = known.iter().map(|key| (distance(key), key));
+    let close = known.iter().map(|(lower, key)| (distance(lower), key));
     close.filter(|(far, _)| *far <= 2).min().map(|(_, key)| key.as_str())
 }
 

@@ -43,7 +43,7 @@ pub fn network(info: &MachineInfo, nics: &[Nic]) -> Result<Network, Vec<Diagnost
     let at = info.primary.at;
     if builder.found.is_empty() {
         for mistake in network::mistakes(&network, nics) {
-            builder.error(at, mistake.message, mistake.cure);
+            builder.refuse(at, mistake.message, mistake.cure);
         }
     }
     if builder.found.is_empty() { Ok(network) } else { Err(builder.found) }
@@ -94,7 +94,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn error(&mut self, at: Span, message: impl Into<String>, cure: impl Into<String>) {
+    fn refuse(&mut self, at: Span, message: impl Into<String>, cure: impl Into<String>) {
         let finding = Finding::error("bad-network", message, cure);
         self.found.push(self.info.source.find(finding, at));
     }
@@ -105,7 +105,7 @@ impl<'a> Builder<'a> {
         for (i, subnet) in info.subnets.iter().enumerate() {
             if info.subnets[..i].iter().any(|other| other.id.value == subnet.id.value) {
                 let message = format!("there are two subnets {}", subnet.id.value);
-                self.error(subnet.id.at, message, "give each an Id of its own");
+                self.refuse(subnet.id.at, message, "give each an Id of its own");
             }
         }
         if let Some(id) = &info.gateway_subnet {
@@ -117,7 +117,7 @@ impl<'a> Builder<'a> {
             {
                 let message = format!("{} is in none of the subnets", ip.value);
                 let cure = format!("correct it, or add its subnet; {}", self.known_networks());
-                self.error(ip.at, message, cure);
+                self.refuse(ip.at, message, cure);
             }
             if let Some(id) = &entry.subnet {
                 self.known_subnet(id);
@@ -125,7 +125,7 @@ impl<'a> Builder<'a> {
         }
         if info.entries().all(|entry| entry.ip.is_none()) {
             let cure = "add HostIpAddress, or describe the network in hostwright.toml";
-            self.error(info.primary.at, "no entry has an address for this machine", cure);
+            self.refuse(info.primary.at, "no entry has an address for this machine", cure);
         }
     }
 
@@ -133,7 +133,7 @@ impl<'a> Builder<'a> {
         if self.info.subnets.iter().all(|subnet| subnet.id.value != id.value) {
             let ids: Vec<&str> = self.info.subnets.iter().map(|s| s.id.value.as_str()).collect();
             let message = format!("there is no subnet {}", id.value);
-            self.error(id.at, message, format!("the subnets are {}", ids.join(", ")));
+            self.refuse(id.at, message, format!("the subnets are {}", ids.join(", ")));
         }
     }
 
@@ -166,12 +166,12 @@ impl<'a> Builder<'a> {
                 true => "no network card was found; check slots and drivers".to_owned(),
                 false => format!("its cards are {}", cards.join(", ")),
             };
-            self.error(mac.at, message, cure);
+            self.refuse(mac.at, message, cure);
             return None;
         }
         if !self.used.insert(mac.value) {
             let message = format!("the card {} has two entries", mac.value);
-            self.error(mac.at, message, "leave HostMacAddress out of one of them");
+            self.refuse(mac.at, message, "leave HostMacAddress out of one of them");
             return None;
         }
         nic
@@ -219,12 +219,12 @@ impl<'a> Builder<'a> {
             let message =
                 format!("{} is not managed, so that nothing needs a bridge to it", id.value);
             let cure = "set Manage in the subnet, or give the entry an address";
-            return self.error(id.at, message, cure);
+            return self.refuse(id.at, message, cure);
         }
         if id.value.len() > LONGEST_SUBNET_ID || id.value.contains(['/', '.']) {
             let message = format!("no bridge can be called after {}", id.value);
             let cure = format!("use at most {LONGEST_SUBNET_ID} letters without / and .");
-            return self.error(id.at, message, cure);
+            return self.refuse(id.at, message, cure);
         }
         self.served.insert(&subnet.id.value);
         let name = format!("br@{}", id.value);
@@ -239,7 +239,7 @@ impl<'a> Builder<'a> {
             let name = name_of(first).to_owned();
             if let Some((_, at)) = rest.first() {
                 let cure = "set VlanTrunk for one of them";
-                self.error(*at, "two cards are to carry the VLANs", cure);
+                self.refuse(*at, "two cards are to carry the VLANs", cure);
             }
             return Some(name);
         }
@@ -283,7 +283,7 @@ impl<'a> Builder<'a> {
                 let message = format!("{ip} has no card: none is left that has a carrier");
                 let cure = "add HostMacAddress to the entry, or connect another card";
                 let at = entry.ip.as_ref().map_or(entry.at, |ip| ip.at);
-                self.error(at, message, cure);
+                self.refuse(at, message, cure);
             }
             return;
         };
@@ -323,7 +323,7 @@ impl<'a> Builder<'a> {
             _ => {
                 let message = format!("{raw} has an address already");
                 let cure = "give the subnet a VlanId, or the entry a HostMacAddress";
-                self.error(entry.at, message, cure);
+                self.refuse(entry.at, message, cure);
             }
         }
     }
