@@ -14,6 +14,7 @@
 //! starts nothing.
 
 #![allow(clippy::disallowed_methods, reason = "tests make and read files, and start programs")]
+#![allow(clippy::print_stdout, reason = "what it measures is what it is run for")]
 #![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute, not by their crate")]
 
 mod cases;

@@ -175,6 +175,7 @@ fn forget_identity(work: &mut Work<'_>) -> Result<(), ActionError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "the scripts are given to a real shell")]
 mod tests {
     use std::process::Command;
 
