@@ -11,7 +11,8 @@ FIRMWARE ?= bios
 demo: build
 	target/debug/hostwright lab demo --firmware $(FIRMWARE)
 
-test: setup
+test:
+	packaging/setup tests
 	cargo xtask ci
 
 build: setup

@@ -18,12 +18,13 @@ const RUSTFLAGS: &str = "-Ctarget-feature=+crt-static --cfg getrandom_backend=\"
 /// own, so that its flags do not make everything else be built again.
 pub fn build(root: &Path) -> Result<PathBuf> {
     let target_dir = root.join("target/static");
+    let flags = format!("{RUSTFLAGS} {}", remapped(root));
     // Flags for the target only: with --target, cargo keeps them from build scripts and macros.
     let status = Command::new("cargo")
         .args(["build", "--locked", "--profile=agent", "--package=hostwright-agent"])
         .args(["--bin=hostwright-agent", "--target", TARGET])
         .env("CARGO_TARGET_DIR", &target_dir)
-        .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", RUSTFLAGS)
+        .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", flags)
         .env_remove("RUSTFLAGS")
         .current_dir(root)
         .status()
@@ -33,12 +34,25 @@ pub fn build(root: &Path) -> Result<PathBuf> {
     }
     let binary = target_dir.join(TARGET).join("agent/hostwright-agent");
     let bytes = std::fs::read(&binary).with_context(|| binary.display().to_string())?;
-    check(&bytes)?;
+    check(&bytes, root)?;
     Ok(binary)
 }
 
+/// Keeps out of the binary where it was built: the initramfs shall be the same from any checkout.
+fn remapped(root: &Path) -> String {
+    let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
+        let home = std::env::var_os("HOME")?;
+        Some(Path::new(&home).join(".cargo"))
+    });
+    let places = [(Some(root.to_owned()), "/hostwright"), (cargo_home, "/cargo")];
+    let flag = |(from, to): (Option<PathBuf>, &str)| {
+        Some(format!("--remap-path-prefix={}={to}", from?.display()))
+    };
+    places.into_iter().filter_map(flag).collect::<Vec<_>>().join(" ")
+}
+
 /// Every limit that the binary breaks.
-fn check(binary: &[u8]) -> Result<()> {
+fn check(binary: &[u8], root: &Path) -> Result<()> {
     let mut broken = Vec::new();
     if binary.len() as u64 > SIZE_BYTES_MAX {
         broken.push(format!("it has {} bytes, {SIZE_BYTES_MAX} are allowed", binary.len()));
@@ -58,6 +72,9 @@ fn check(binary: &[u8]) -> Result<()> {
             broken
                 .push(format!("it contains '{text}': something of the C library's NSS is linked"));
         }
+    }
+    if contains(binary, root.as_os_str().as_encoded_bytes()) {
+        broken.push(format!("it names the directory that it was built in, {}", root.display()));
     }
     if broken.is_empty() {
         return Ok(());
@@ -89,14 +106,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn where_it_was_built_is_left_out() {
+        let flags = remapped(Path::new("/home/me/checkout"));
+        assert!(flags.starts_with("--remap-path-prefix=/home/me/checkout=/hostwright"), "{flags}");
+    }
+
+    #[test]
     fn a_dynamic_program_is_refused() {
-        let error = check(&std::fs::read("/proc/self/exe").expect("Linux")).expect_err("dynamic");
+        let binary = std::fs::read("/proc/self/exe").expect("Linux");
+        let error = check(&binary, Path::new("/nowhere")).expect_err("dynamic");
         assert!(error.to_string().contains("dynamic loader"), "{error}");
     }
 
     #[test]
     fn what_is_no_program_is_refused() {
-        let error = check(b"#!/bin/sh\ncat /etc/nsswitch.conf\n").expect_err("a script");
+        let script = b"#!/bin/sh\ncat /etc/nsswitch.conf; cd /home/me/checkout\n";
+        let error = check(script, Path::new("/home/me/checkout")).expect_err("a script");
+        assert!(error.to_string().contains("/home/me/checkout"), "{error}");
         assert!(error.to_string().contains("not an ELF"), "{error}");
         assert!(error.to_string().contains("'nsswitch.conf'"), "{error}");
     }

@@ -56,6 +56,10 @@ const FILES: Ban = Ban {
         "std::fs::hard_link",
         "std::fs::File::open",
         "std::fs::File::create",
+        "std::fs::OpenOptions::open",
+        "std::fs::exists",
+        "tokio::fs::read",
+        "tokio::fs::write",
         "std::path::Path::exists",
         "std::path::Path::is_file",
         "std::path::Path::is_dir",
@@ -75,24 +79,39 @@ const NETWORK: Ban = Ban {
         "std::net::TcpStream::connect",
         "std::net::TcpListener::bind",
         "std::net::UdpSocket::bind",
+        "std::os::unix::net::UnixStream::connect",
+        "std::os::unix::net::UnixListener::bind",
+    ],
+};
+
+const MACHINE: Ban = Ban {
+    reason: "only host mounts, unmounts and restarts",
+    methods: &[
+        "rustix::mount::mount",
+        "rustix::mount::mount_bind",
+        "rustix::mount::mount_bind_recursive",
+        "rustix::mount::mount_remount",
+        "rustix::mount::unmount",
+        "rustix::system::reboot",
     ],
 };
 
 /// Each crate's directory and what it must not do.
 const CRATES: &[(&str, &[&Ban])] = &[
-    ("crates/model", &[&PROCESSES, &ENVIRONMENT, &CLOCK, &FILES, &NETWORK]),
-    ("crates/plan", &[&PROCESSES, &ENVIRONMENT, &CLOCK, &FILES, &NETWORK]),
+    ("crates/model", &[&PROCESSES, &ENVIRONMENT, &CLOCK, &FILES, &NETWORK, &MACHINE]),
+    ("crates/plan", &[&PROCESSES, &ENVIRONMENT, &CLOCK, &FILES, &NETWORK, &MACHINE]),
     ("crates/host", &[&ENVIRONMENT]),
-    ("crates/store", &[&PROCESSES, &ENVIRONMENT]),
-    ("crates/client", &[&PROCESSES, &ENVIRONMENT]),
-    ("crates/engine", &[&PROCESSES, &ENVIRONMENT, &FILES, &NETWORK]),
-    ("crates/media", &[&PROCESSES, &ENVIRONMENT]),
-    ("crates/netboot", &[&PROCESSES, &ENVIRONMENT]),
-    ("crates/server", &[&PROCESSES, &ENVIRONMENT]),
-    ("crates/agent", &[&PROCESSES]),
-    ("crates/cli", &[&PROCESSES]),
+    ("crates/store", &[&PROCESSES, &ENVIRONMENT, &MACHINE]),
+    ("crates/client", &[&PROCESSES, &ENVIRONMENT, &MACHINE]),
+    ("crates/engine", &[&PROCESSES, &ENVIRONMENT, &FILES, &NETWORK, &MACHINE]),
+    ("crates/media", &[&PROCESSES, &ENVIRONMENT, &MACHINE]),
+    ("crates/netboot", &[&PROCESSES, &ENVIRONMENT, &MACHINE]),
+    ("crates/server", &[&PROCESSES, &ENVIRONMENT, &MACHINE]),
+    ("crates/agent", &[&PROCESSES, &MACHINE]),
+    ("crates/cli", &[&PROCESSES, &MACHINE]),
     // The lab is a user of the product: it starts it, and the machines, as a user would.
     ("crates/lab", &[]),
+    ("fuzz", &[]),
     ("xtask", &[]),
 ];
 

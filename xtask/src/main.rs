@@ -62,8 +62,12 @@ enum Peer {
     FaiTree(peers::fai_tree::Options),
     /// FAI's class-aware tools with ours, on random inputs.
     FaiTools(peers::fai_tools::Options),
+    /// Laying a tree down, by files and by blocks, with tar, unsquashfs and casync.
+    Lay(peers::lay::Options),
     /// FAI's planner of disks with ours, on random layouts.
     SetupStorage(peers::setup_storage::Options),
+    /// Stores of images: bytes, times, what moves from one version to the next.
+    Store(peers::store::Options),
 }
 
 fn main() -> ExitCode {
@@ -88,7 +92,9 @@ fn run(verb: Verb, root: &Path) -> Result<()> {
         }
         Verb::Peers(Peer::FaiTree(options)) => peers::fai_tree::run(root, &options),
         Verb::Peers(Peer::FaiTools(options)) => peers::fai_tools::run(root, &options),
+        Verb::Peers(Peer::Lay(options)) => peers::lay::run(root, &options),
         Verb::Peers(Peer::SetupStorage(options)) => peers::setup_storage::run(root, &options),
+        Verb::Peers(Peer::Store(options)) => peers::store::run(root, &options),
         Verb::Fuzz(options) => fuzz::run(root, &options),
         Verb::Ci { no_lab } => ci::run(root, no_lab),
     }

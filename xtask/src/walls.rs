@@ -13,19 +13,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("host", &["model"]),
     ("store", &["model"]),
     ("client", &["model"]),
-    ("engine", &["model", "host", "store"]),
+    ("engine", &["model", "host"]),
     ("media", &["model", "host", "store"]),
-    ("netboot", &["model", "store"]),
+    ("netboot", &["model"]),
     ("server", &["model", "plan", "host", "store", "netboot"]),
     ("agent", &["model", "plan", "host", "store", "engine", "client"]),
     (
         "hostwright",
-        &[
-            "model", "plan", "host", "store", "client", "engine", "media", "netboot", "server",
-            "agent", "lab",
-        ],
+        &["model", "plan", "host", "store", "client", "engine", "media", "server", "agent", "lab"],
     ),
-    ("lab", &["model", "host", "store", "client"]),
+    ("lab", &["model", "client"]),
     ("fuzz", &["model", "plan", "host", "engine", "netboot", "store", "agent", "server"]),
     ("xtask", &[]),
 ];

@@ -4,6 +4,7 @@
 //! A serial line can be slow, or stopped by its other end for hours. Nobody waits for it: a thread
 //! writes, and lines that find the queue full are lost.
 
+use crate::record::Record;
 use hostwright_host::boot::{process, root};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -25,15 +26,28 @@ pub(crate) struct Console {
     queues: Vec<SyncSender<String>>,
     /// Lines in all queues.
     waiting: Arc<AtomicUsize>,
+    /// What is said here is shown on the page too.
+    record: Record,
 }
 
 impl Console {
     /// Opens the consoles that the kernel uses. A machine without any is told nothing.
     pub(crate) fn open() -> Self {
-        Self::on(root::consoles())
+        Self::on(root::consoles(), Record::open())
     }
 
-    fn on(devices: Vec<String>) -> Self {
+    /// One that nobody hears.
+    #[cfg(test)]
+    pub(crate) fn silent() -> Self {
+        Self::on(Vec::new(), Record::default())
+    }
+
+    /// The record of this machine.
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    fn on(devices: Vec<String>, record: Record) -> Self {
         let waiting = Arc::new(AtomicUsize::new(0));
         let queues = devices.into_iter().filter_map(|device| {
             let mut options = OpenOptions::new();
@@ -45,11 +59,12 @@ impl Console {
             thread::spawn(move || write_lines(file, &lines, &waiting));
             Some(queue)
         });
-        Self { queues: queues.collect(), waiting }
+        Self { queues: queues.collect(), waiting, record }
     }
 
     /// Writes one line with the time since the kernel started.
     pub(crate) fn say(&self, text: &str) {
+        self.record.said(text);
         let uptime_s = process::uptime_ms() as f64 / 1000.0;
         let line = format!("hostwright[{uptime_s:.1}]: {text}\r\n");
         for queue in &self.queues {
@@ -95,7 +110,8 @@ mod tests {
         for name in ["ttyS0", "tty1"] {
             fs::write(path(name), "").unwrap();
         }
-        let console = Console::on(vec![path("ttyS0"), path("absent"), path("tty1")]);
+        let devices = vec![path("ttyS0"), path("absent"), path("tty1")];
+        let console = Console::on(devices, Record::default());
         console.say("eth0: 10.0.0.2/24");
         console.settle();
         for name in ["ttyS0", "tty1"] {

@@ -1,7 +1,7 @@
 //! From interfaces without a driver to an address: modules, link, carrier, DHCP.
 //!
 //! busybox's udhcpc gets and keeps the lease; it stays when the session ends. Its script leaves
-//! `/run/hostwright/lease.INTERFACE` behind.
+//! `/run/hostwright/lease.INTERFACE` behind, and for the engine `dhcp.INTERFACE`.
 
 use crate::WORK_DIR;
 use crate::console::Console;
@@ -122,10 +122,16 @@ fn start_dhcp(name: &str) -> Result<(), HostError> {
     let failed = |source| HostError::Io { operation: "make", path: WORK_DIR.to_owned(), source };
     fs::create_dir_all(WORK_DIR).map_err(failed)?;
     let log = format!("{WORK_DIR}/udhcpc.{name}.log");
-    let tries = ["-t", "5", "-T", "2", "-A", "2"];
+    // Neither time servers nor the server of the boot files come unless one asks.
+    let tries = ["-t", "5", "-T", "2", "-A", "2", "-O", "timesrv", "-O", "tftp"];
     let mut args = vec!["udhcpc", "-f", "-i", name, "-s", "/etc/udhcpc.script"];
     args.extend(tries);
     process::start_logged("/bin/busybox", &args, &log).map(drop)
+}
+
+/// The interface with the address.
+pub(crate) fn active_interface() -> Option<String> {
+    leases().next().map(|(name, _)| name)
 }
 
 /// Interfaces with a lease, and their addresses.

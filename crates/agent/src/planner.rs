@@ -2,18 +2,20 @@
 
 use hostwright_engine::Planner;
 use hostwright_engine::tools::{PackageLists, PackagePreload, PackageRequest, PackageSelection};
-use hostwright_host::HostError;
+use hostwright_host::real::RealHost;
 use hostwright_host::space::read_space;
+use hostwright_host::{Host as _, HostError};
 use hostwright_model::api::RecoveryKey;
 use hostwright_model::class::{ClassList, ClassName};
 use hostwright_model::diagnostic::{Diagnostic, Severity};
 use hostwright_model::fault::{Fault, FaultKind};
+use hostwright_model::manners::FailurePolicy;
 use hostwright_model::plan::{Inputs, Plan};
 use hostwright_model::space::TreeFile;
 use hostwright_model::vars::Vars;
 use hostwright_plan::space::Condition;
 use hostwright_plan::{ConfigSpace, ConfigTree, check_plan, packages, parse, resolve, storage};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Makes plans from one config space.
 pub struct SpacePlanner {
@@ -24,9 +26,13 @@ impl SpacePlanner {
     /// Reads the space in `dir`. Mistakes in files that this machine does not use do not matter;
     /// the others come back with the plan.
     pub fn read(dir: &Path) -> Result<Self, HostError> {
-        let tree = ConfigTree { files: read_space(dir)? };
-        let (space, _) = parse(&tree);
-        Ok(Self { space })
+        Ok(Self::of(&ConfigTree { files: read_space(dir)? }))
+    }
+
+    /// The same for a space that is at hand.
+    pub fn of(tree: &ConfigTree) -> Self {
+        let (space, _) = parse(tree);
+        Self { space }
     }
 }
 
@@ -59,12 +65,44 @@ impl Planner for SpacePlanner {
     }
 }
 
+/// Leaves each plan that it makes beside the journal.
+pub(crate) struct NotedPlanner {
+    planner: SpacePlanner,
+    /// The file: the page of the machine shows it.
+    note: PathBuf,
+    /// What the latest plan says of failures.
+    pub(crate) on_failure: Option<FailurePolicy>,
+}
+
+impl NotedPlanner {
+    pub(crate) fn new(planner: SpacePlanner, record_dir: &Path) -> Self {
+        Self { planner, note: record_dir.join("plan.json"), on_failure: None }
+    }
+}
+
+impl Planner for NotedPlanner {
+    fn plan(&mut self, inputs: &Inputs) -> Result<Plan, Box<Fault>> {
+        let plan = self.planner.plan(inputs)?;
+        write_json(&self.note, &plan)?;
+        self.on_failure = plan.policy.as_ref().map(|policy| policy.on_failure);
+        Ok(plan)
+    }
+
+    fn settle_classes(&mut self, named: ClassList) -> Result<ClassList, Box<Fault>> {
+        self.planner.settle_classes(named)
+    }
+
+    fn passphrase(&mut self, file: &str, line: u32) -> Option<String> {
+        self.planner.passphrase(file, line)
+    }
+}
+
 /// Keeps a recovery key.
 pub(crate) type KeepKey<'a> = &'a mut dyn FnMut(&RecoveryKey) -> Result<(), Box<Fault>>;
 
 /// A planner of a machine with a server, which keeps its recovery keys.
 pub(crate) struct ServerPlanner<'a> {
-    pub(crate) planner: SpacePlanner,
+    pub(crate) planner: &'a mut NotedPlanner,
     pub(crate) keep: KeepKey<'a>,
 }
 
@@ -84,6 +122,14 @@ impl Planner for ServerPlanner<'_> {
     fn keep_recovery_key(&mut self, key: &RecoveryKey) -> Result<(), Box<Fault>> {
         (self.keep)(key)
     }
+}
+
+/// Writes a file for its owner only.
+pub(crate) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), Box<Fault>> {
+    let bytes = serde_json::to_vec_pretty(value).expect("invariant: plain data serialises");
+    let mut host = RealHost::default();
+    let written = host.write(&path.display().to_string(), &bytes, 0o600);
+    written.map_err(|error| crate::fault::of_host(&error))
 }
 
 /// The first mistake makes the message, all of them the lines below it.

@@ -1,13 +1,19 @@
 //! What the session says: every event to the server, the important ones as lines on the consoles.
 
 use crate::console::Console;
+use crate::plugins::{News, Notifier, Places};
+use crate::record::Line;
 use hostwright_client::{ClientError, EventSender};
-use hostwright_model::event::EventBody;
+use hostwright_host::boot::clock;
+use hostwright_model::api::Order;
+use hostwright_model::event::{Event, EventBody};
 use hostwright_model::fault::Fault;
+use hostwright_model::phase::Phase;
 use hostwright_model::size::ByteSize;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::error::Error;
+use std::time::{Duration, Instant};
 
 /// Where the session's events go.
 pub(crate) struct Reporter {
@@ -16,11 +22,39 @@ pub(crate) struct Reporter {
     /// Tenths of what is being fetched that were told.
     told: RefCell<BTreeMap<String, u64>>,
     ended: Cell<bool>,
+    /// Number of the latest event.
+    seq: Cell<u64>,
+    phase: Cell<Option<Phase>>,
+    notifier: Notifier,
+    /// Run and machine, for the notifier.
+    about: (String, String),
+    places: Places,
 }
 
 impl Reporter {
-    pub(crate) fn new(console: Console, sender: EventSender) -> Self {
-        Self { console, sender, told: RefCell::default(), ended: Cell::new(false) }
+    /// Reports to the consoles, to the record, to the server by `sender`, and to the notifier.
+    pub(crate) fn new(
+        console: Console,
+        sender: EventSender,
+        order: &Order,
+        notifier: Notifier,
+        places: Places,
+    ) -> Self {
+        let (run, machine) = (order.run.to_string(), order.machine.to_string());
+        let began =
+            Line::Began { run: run.clone(), machine: machine.clone(), attempt: order.attempt };
+        console.record().add(&began);
+        Self {
+            console,
+            sender,
+            told: RefCell::default(),
+            ended: Cell::new(false),
+            seq: Cell::new(0),
+            phase: Cell::new(None),
+            notifier,
+            about: (run, machine),
+            places,
+        }
     }
 
     /// The consoles.
@@ -34,7 +68,24 @@ impl Reporter {
             self.console.say(&line);
         }
         self.ended.set(self.ended.get() || matches!(body, EventBody::RunFinished { .. }));
-        self.sender.send(now_ms(), body);
+        self.seq.set(self.seq.get() + 1);
+        let event = Event { seq: self.seq.get(), at_ms: clock::now_ms(), body };
+        self.console.record().add(&Line::Event(event.clone()));
+        if let EventBody::PhaseStarted { phase } = &event.body {
+            self.phase.set(Some(*phase));
+            self.notify("progress", None);
+        }
+        self.sender.send(event.at_ms, event.body);
+    }
+
+    /// Tells the site's notifier. What is wrong with that is told, and changes nothing.
+    pub(crate) fn notify(&self, outcome: &'static str, fault: Option<&Fault>) {
+        let (run, machine) = self.about.clone();
+        let phase = self.phase.get().map(|phase| phase.name().to_owned());
+        let news = News { outcome, machine, run, phase, fault: fault.cloned() };
+        if let Some(wrong) = self.notifier.tell(&self.places, news) {
+            self.console.say(&format!("the notifier was not told: {wrong}"));
+        }
     }
 
     /// The end of a run that failed, unless the engine has told it.
@@ -94,15 +145,32 @@ impl Reporter {
 
 /// Says on the consoles why something has to wait: at once, and again every minute.
 pub(crate) fn waiting(console: &Console) -> impl FnMut(&ClientError, Duration) {
-    const REPEAT_AFTER: Duration = Duration::from_secs(60);
-    let mut told: Option<(String, Instant)> = None;
-    move |error, _pause| {
+    let mut patience = Patience::new(console.clone());
+    move |error, _pause| patience.tell(error)
+}
+
+/// What the consoles were told of something that has to wait.
+pub(crate) struct Patience {
+    console: Console,
+    told: Option<(String, Instant)>,
+}
+
+impl Patience {
+    pub(crate) fn new(console: Console) -> Self {
+        Self { console, told: None }
+    }
+
+    /// Says why, unless that was said within the last minute.
+    pub(crate) fn tell(&mut self, error: &dyn Error) {
+        const REPEAT_AFTER: Duration = Duration::from_secs(60);
         let why = crate::fault::sentence(error);
-        let known =
-            told.as_ref().is_some_and(|(text, at)| *text == why && at.elapsed() < REPEAT_AFTER);
-        if !known {
-            console.say(&format!("{why}; trying on"));
-            told = Some((why, Instant::now()));
+        let is_known = self
+            .told
+            .as_ref()
+            .is_some_and(|(text, at)| *text == why && at.elapsed() < REPEAT_AFTER);
+        if !is_known {
+            self.console.say(&format!("{why}; trying on"));
+            self.told = Some((why, Instant::now()));
         }
     }
 }
@@ -117,9 +185,4 @@ pub(crate) fn show(console: &Console, fault: &Fault) {
         console.say(&format!("  | {line}"));
     }
     console.say(&format!("  what to do: {}", fault.cure));
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -3,22 +3,23 @@
 //!
 //! The machine must run from RAM, in the tools image, as a netbooted one does.
 
-use crate::planner::SpacePlanner;
+use crate::planner::{NotedPlanner, SpacePlanner, write_json};
+use crate::record::{Line, Record};
 use crate::session::FAILED;
 use crate::{fault, tools_root};
-use hostwright_engine::{NoImages, Planner, Session, Settings};
+use hostwright_engine::{NoImages, Session, Settings};
 use hostwright_host::Host as _;
+use hostwright_host::boot::clock;
 use hostwright_host::real::RealHost;
 use hostwright_model::class::ClassList;
 use hostwright_model::event::{Event, EventBody};
 use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::overrides::Overrides;
-use hostwright_model::plan::{Discovered, Inputs, Plan, Rules, TargetProfile};
+use hostwright_model::plan::{Discovered, Inputs, Rules, TargetProfile};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::PathBuf;
 
 const USAGE: &str = "\
 Usage: hostwright-agent install SPACE [RECORD [HOSTNAME [CLASSES]]]
@@ -43,7 +44,9 @@ pub(crate) fn run(args: &[String]) -> i32 {
         let _ = std::io::stderr().write_all(USAGE.as_bytes());
         return 2;
     };
-    let mut teller = Teller::default();
+    let mut teller = Teller { record: Record::open(), ..Teller::default() };
+    let machine = order.hostname.clone();
+    teller.record.add(&Line::Began { run: String::new(), machine, attempt: 1 });
     match install(&order, &mut teller) {
         Ok(()) => 0,
         Err(fault) => {
@@ -83,6 +86,7 @@ impl Order {
             shims: true,
             package_proxy: None,
             vars: BTreeMap::new(),
+            defaults: BTreeMap::new(),
             flags: vec!["verbose".to_owned()],
             verbose: true,
             firmware_view: None,
@@ -119,37 +123,8 @@ fn install(order: &Order, teller: &mut Teller) -> Result<(), Box<Fault>> {
     };
     let mut images = NoImages;
     let mut session = Session::open(&mut host, &mut images, order.settings(), inputs)?;
-    let mut planner = NotedPlanner { planner, note: order.record.join("plan.json") };
+    let mut planner = NotedPlanner::new(planner, &order.record);
     hostwright_engine::run(&mut session, &mut planner, &mut |body| teller.tell(body)).map(drop)
-}
-
-/// Leaves each plan that it makes beside the journal.
-struct NotedPlanner {
-    planner: SpacePlanner,
-    note: PathBuf,
-}
-
-impl Planner for NotedPlanner {
-    fn plan(&mut self, inputs: &Inputs) -> Result<Plan, Box<Fault>> {
-        let plan = self.planner.plan(inputs)?;
-        write_json(&self.note, &plan)?;
-        Ok(plan)
-    }
-
-    fn settle_classes(&mut self, named: ClassList) -> Result<ClassList, Box<Fault>> {
-        self.planner.settle_classes(named)
-    }
-
-    fn passphrase(&mut self, file: &str, line: u32) -> Option<String> {
-        self.planner.passphrase(file, line)
-    }
-}
-
-fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), Box<Fault>> {
-    let bytes = serde_json::to_vec_pretty(value).expect("invariant: plain data serialises");
-    let mut host = RealHost::default();
-    let written = host.write(&path.display().to_string(), &bytes, 0o600);
-    written.map_err(|error| fault::of_host(&error))
 }
 
 /// Numbers events and writes them down.
@@ -157,15 +132,16 @@ fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), Box<Faul
 struct Teller {
     seq: u64,
     ended: bool,
+    /// What the page shows.
+    record: Record,
 }
 
 impl Teller {
     fn tell(&mut self, body: EventBody) {
         self.seq += 1;
         self.ended |= matches!(body, EventBody::RunFinished { .. });
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let at_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-        let event = Event { seq: self.seq, at_ms, body };
+        let event = Event { seq: self.seq, at_ms: clock::now_ms(), body };
+        self.record.add(&Line::Event(event.clone()));
         let line = serde_json::to_string(&event).expect("invariant: plain data serialises");
         // Who does not listen misses it; the installation goes on.
         let _ = writeln!(std::io::stdout(), "{line}");

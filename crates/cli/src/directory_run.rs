@@ -2,9 +2,11 @@
 //! `build`, on the running system, which is `apply`, and as much of it as `plan` needs to learn
 //! classes and variables.
 
+use crate::commands::plan::{Only, Silent};
 use crate::faults::Failure;
+use crate::stored_image::StoredImage;
 use hostwright_agent::planner::SpacePlanner;
-use hostwright_engine::{NoImages, Planner, Session, Settings};
+use hostwright_engine::{Images, NoImages, Planner, Session, Settings};
 use hostwright_host::Host as _;
 use hostwright_host::real::{RealHost, RealOptions};
 use hostwright_model::class::{ClassList, ClassName};
@@ -14,7 +16,8 @@ use hostwright_model::facts::Firmware;
 use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::ids::Digest;
 use hostwright_model::overrides::Overrides;
-use hostwright_model::plan::{Discovered, Inputs, Rules, TargetProfile};
+use hostwright_model::phase::Phase;
+use hostwright_model::plan::{Discovered, Inputs, Plan, Rules, TargetProfile};
 use hostwright_model::vars::Vars;
 use hostwright_server::package_proxy::{self, MirrorMap, PackageProxyConfig};
 use std::collections::BTreeMap;
@@ -23,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What is run, and where.
+#[derive(Clone)]
 pub struct DirectoryRun {
     /// The config space.
     pub space: PathBuf,
@@ -38,6 +42,8 @@ pub struct DirectoryRun {
     pub run_class_scripts: bool,
     /// Variables that win over those of the space.
     pub vars: BTreeMap<String, String>,
+    /// Variables that those of the space win over.
+    pub defaults: BTreeMap<String, String>,
     /// How the space is read where there is a choice.
     pub rules: Rules,
     /// Journal and links to FAI's tools.
@@ -48,6 +54,10 @@ pub struct DirectoryRun {
     pub target: PathBuf,
     /// Kernel name of the disk to install on, a loop device; without one the target is a directory.
     pub disk: Option<String>,
+    /// True for a disk with an earlier life, false for a fresh one.
+    pub is_used_disk: bool,
+    /// What is laid down on the disk; without an image packages are installed.
+    pub image: Option<StoredImage>,
     /// Where downloaded packages are kept.
     pub package_cache: PathBuf,
     /// Go on with an earlier run.
@@ -87,44 +97,22 @@ impl DirectoryRun {
         planner: &mut dyn Planner,
         observer: &mut dyn Observer,
     ) -> Result<Built, Failure> {
-        // A running system has its own package sources and no use for ours.
-        let proxy = (!self.on_system).then(|| package_proxy::start(self.proxy_config()));
+        // A running system has its own package sources and no use for ours, an image no need.
+        let is_asked = !self.on_system && self.image.is_none();
+        let proxy = is_asked.then(|| package_proxy::start(self.proxy_config()));
         let proxy = proxy.transpose().map_err(|error| {
             let message = format!("cannot start the package proxy: {error}");
             let cure = "check --package-cache, its permissions and free space";
             Fault::new(FaultKind::Environment, "package-proxy", message, cure)
         })?;
-        let mut host = RealHost::new(RealOptions {
-            only_disks: self.disk.clone().map(|disk| vec![disk]),
-            fat_stage_dir: self.disk.is_some().then(|| self.fat_stage_dir().display().to_string()),
-            ..RealOptions::default()
-        });
-        let mut facts = host.facts()?;
-        if !self.on_system {
-            facts.firmware = self.firmware;
-        }
-        // What is on the disks of the machine that builds is no concern of a directory.
-        facts.storage = ExistingStorage::default();
-        let inputs = Inputs {
-            facts,
-            hostname: self.hostname.clone(),
-            target: match self.disk {
-                Some(_) => TargetProfile::DiskFile,
-                None if self.on_system => TargetProfile::RunningSystem,
-                None => TargetProfile::Directory,
-            },
-            given_classes: self.given_classes.clone(),
-            run_class_scripts: self.run_class_scripts,
-            classes: None,
-            vars: None,
-            skips: Vec::new(),
-            rules: self.rules,
-            discovered: Discovered::default(),
-            overrides: Overrides::default(),
-        };
+        let mut host = self.host();
+        let inputs = self.inputs(&mut host)?;
         let settings = self.settings(space, proxy.as_ref().map(|proxy| proxy.url()))?;
-        let mut images = NoImages;
-        let mut session = Session::open(&mut host, &mut images, settings, inputs)?;
+        let mut images: Box<dyn Images> = match &self.image {
+            Some(stored) => Box::new(stored.clone()),
+            None => Box::new(NoImages),
+        };
+        let mut session = Session::open(&mut host, &mut *images, settings, inputs)?;
         let mut number = 0;
         let mut emit = |body: EventBody| {
             number += 1;
@@ -140,6 +128,71 @@ impl DirectoryRun {
             vars: inputs.vars.clone().unwrap_or_default(),
             space: space.digest(),
         })
+    }
+
+    /// This machine, as far as the run is concerned with it.
+    fn host(&self) -> RealHost {
+        RealHost::new(RealOptions {
+            only_disks: self.disk.clone().map(|disk| vec![disk]),
+            used_disks: self.is_used_disk,
+            fat_stage_dir: self.disk.is_some().then(|| self.fat_stage_dir().display().to_string()),
+            ..RealOptions::default()
+        })
+    }
+
+    /// What the first plan is made from.
+    pub fn inputs(&self, host: &mut RealHost) -> Result<Inputs, Failure> {
+        let mut facts = host.facts()?;
+        if !self.on_system {
+            facts.firmware = self.firmware;
+        }
+        if !self.is_used_disk {
+            // What is on the disks of the machine that builds is no concern of a directory.
+            facts.storage = ExistingStorage::default();
+        }
+        Ok(Inputs {
+            facts,
+            hostname: self.hostname.clone(),
+            target: match (&self.image, &self.disk) {
+                (Some(stored), Some(_)) => {
+                    let ready_made = stored.ready_made.clone().map(Box::new);
+                    TargetProfile::ImageOnDisk { image: stored.image.clone(), ready_made }
+                }
+                (None, Some(_)) => TargetProfile::DiskFile,
+                (_, None) if self.on_system => TargetProfile::RunningSystem,
+                (_, None) => TargetProfile::Directory,
+            },
+            given_classes: self.given_classes.clone(),
+            run_class_scripts: self.run_class_scripts,
+            classes: None,
+            vars: None,
+            skips: Vec::new(),
+            rules: self.rules,
+            discovered: Discovered::default(),
+            overrides: Overrides::default(),
+        })
+    }
+
+    /// The whole plan, as far as it can be told before anything but the space's class scripts and
+    /// `.var` files has run, which happens here; they leave their traces in `scratch`.
+    pub fn preview(&self, scratch: &Path) -> Result<(Plan, Inputs), Failure> {
+        let observing = Self {
+            record_dir: scratch.join("record"),
+            log_dir: scratch.join("logs"),
+            target: scratch.join("root"),
+            resume: false,
+            ..self.clone()
+        };
+        let space = absolute(&self.space)?;
+        let mut early = Only { whole: SpacePlanner::read(&space)?, until: Phase::Defvar };
+        let built = observing.run(&space, &mut early, &mut Silent)?;
+        let inputs = Inputs {
+            classes: Some(built.classes),
+            vars: Some(built.vars),
+            ..self.inputs(&mut self.host())?
+        };
+        let plan = SpacePlanner::read(&space)?.plan(&inputs)?;
+        Ok((plan, inputs))
     }
 
     /// Where FAT file systems wait that the kernel cannot mount.
@@ -170,6 +223,7 @@ impl DirectoryRun {
             shims: !self.on_system,
             package_proxy: proxy,
             vars: self.vars.clone(),
+            defaults: self.defaults.clone(),
             flags: Vec::new(),
             verbose: true,
             firmware_view: (!self.on_system).then_some(self.firmware),

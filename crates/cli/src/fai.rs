@@ -29,7 +29,7 @@ struct Common {
     /// Classes between commas; without -N exactly these.
     #[arg(short, long = "class", value_name = "CLASS,…")]
     classes: Option<String>,
-    /// Directory of fai.conf.
+    /// Directory of fai.conf, nfsroot.conf and apt/.
     #[arg(short = 'C', long = "cfdir", value_name = "DIR", default_value = "/etc/fai")]
     cfdir: PathBuf,
     /// The config space; the one of fai.conf if not given.
@@ -98,6 +98,7 @@ impl Fai {
                 return Err(refuse("dirinstall needs a directory", NO_DIRECTORY));
             };
             let mut words = self.common.words("build", NO_CLASSES)?;
+            words.extend(server_defaults(&self.common.cfdir));
             words.extend([format!("--dir={directory}"), firmware()]);
             return Ok(words);
         }
@@ -157,13 +158,42 @@ fn firmware() -> String {
     format!("--firmware={}", name.unwrap_or_default())
 }
 
+/// What dirinstall takes from an FAI server's configuration, as options: the variables of
+/// nfsroot.conf, which those of the space win over, and where its `apt` directory is.
+fn server_defaults(cfdir: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(cfdir.join("nfsroot.conf")).unwrap_or_default();
+    let names = ["FAI_DEBOOTSTRAP", "FAI_DEBOOTSTRAP_OPTS"];
+    let found = names.into_iter().filter_map(|name| Some((name, assigned(&text, name)?)));
+    let mut words: Vec<String> =
+        found.map(|(name, value)| format!("--default-var={name}={value}")).collect();
+    if cfdir.join("apt").is_dir()
+        && let Ok(cfdir) = std::path::absolute(cfdir)
+    {
+        words.push(format!("--default-var=FAI_ETC_DIR={}", cfdir.display()));
+    }
+    words
+}
+
+/// The value of the last assignment to a variable in a file of shell assignments, if it is a plain
+/// one.
+fn assigned(text: &str, name: &str) -> Option<String> {
+    let value = text.lines().rev().find_map(|line| {
+        let line = line.trim();
+        let line = line.strip_prefix("export ").unwrap_or(line);
+        line.strip_prefix(name)?.strip_prefix('=')
+    })?;
+    let value = match value.chars().next() {
+        Some(quote @ ('"' | '\'')) => value[1..].split(quote).next()?,
+        _ => value.split_whitespace().next()?,
+    };
+    (!value.is_empty() && !value.contains(['$', '`'])).then(|| value.to_owned())
+}
+
 /// FAI_CONFIG_SRC of a fai.conf, or the directory where FAI's users have their space.
 fn config_source(cfdir: &Path) -> Option<String> {
     let text = std::fs::read_to_string(cfdir.join("fai.conf")).unwrap_or_default();
-    let named = text.lines().rev().find_map(|line| line.trim().strip_prefix("FAI_CONFIG_SRC="));
-    let named = named.map(|value| value.trim().trim_matches(['"', '\'']).to_owned());
     let usual = "/srv/fai/config";
-    named.filter(|source| !source.is_empty()).or_else(|| {
+    assigned(&text, "FAI_CONFIG_SRC").or_else(|| {
         let is_there = Path::new(usual).join("class").is_dir();
         is_there.then(|| usual.to_owned())
     })
@@ -192,7 +222,7 @@ mod tests {
 
     #[test]
     fn calls_become_calls_of_ours() {
-        let built = words("/usr/sbin/fai -v -s /s -u web1 -c A,B dirinstall /t");
+        let built = words("/usr/sbin/fai -v -C /nowhere -s /s -u web1 -c A,B dirinstall /t");
         let begin = "hostwright build --fai-exit-status --only-classes=A,B --space=/s";
         assert!(
             built.starts_with(&format!("{begin} --hostname=web1 --dir=/t --firmware=")),
@@ -210,6 +240,27 @@ mod tests {
         let image = words("fai-diskimage -N -S 3G -s file:///s -c A cloud.raw");
         let end = "--classes=A --space=file:///s --output=cloud.raw --size=3G --firmware=";
         assert!(image.contains(end), "{image}");
+    }
+
+    #[test]
+    fn a_server_s_configuration_counts_where_the_space_says_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "# FAI_DEBOOTSTRAP=\"no\"\nFAI_DEBOOTSTRAP=\"trixie http://deb.example.org/debian\"\n\
+                    FAI_DEBOOTSTRAP_OPTS=\"--exclude=$X\"\nNFSROOT=/srv/fai/nfsroot\n";
+        std::fs::write(dir.path().join("nfsroot.conf"), text).unwrap();
+        std::fs::create_dir(dir.path().join("apt")).unwrap();
+        let etc = dir.path().display();
+        let conf = "FAI_CONFIG_SRC=\"file:///space\" # why\n";
+        std::fs::write(dir.path().join("fai.conf"), conf).unwrap();
+        let words = words(&format!("fai -C {etc} -c A dirinstall /t"));
+        for word in [
+            "--space=file:///space ".to_owned(),
+            "--default-var=FAI_DEBOOTSTRAP=trixie http://deb.example.org/debian ".to_owned(),
+            format!("--default-var=FAI_ETC_DIR={etc} "),
+        ] {
+            assert!(words.contains(&word), "{word}: {words}");
+        }
+        assert!(!words.contains("FAI_DEBOOTSTRAP_OPTS"), "only a shell can read that: {words}");
     }
 
     #[test]

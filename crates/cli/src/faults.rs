@@ -5,6 +5,7 @@ use hostwright_client::ClientError;
 use hostwright_host::HostError;
 use hostwright_host::space_source::FetchError;
 use hostwright_media::MediaError;
+use hostwright_media::import::ImportError;
 use hostwright_model::diagnostic::Diagnostic;
 use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_server::ServeError;
@@ -16,6 +17,8 @@ use std::process::ExitCode;
 pub enum Failure {
     /// Something failed.
     Fault(Box<Fault>),
+    /// The verb was used wrongly, in a way that clap cannot see.
+    Usage(Box<Fault>),
     /// Somebody's input has mistakes.
     Diagnostics(Vec<Diagnostic>),
 }
@@ -80,6 +83,14 @@ impl From<StoreError> for Failure {
             StoreError::Remote { .. } => {
                 (FaultKind::Remote, "store-unreachable", "check the address and the server")
             }
+            StoreError::Untrusted { .. }
+            | StoreError::OtherKey { .. }
+            | StoreError::RolledBack { .. } => (
+                FaultKind::Remote,
+                "store-not-trusted",
+                "nothing was taken over; ask the owner of the store",
+            ),
+            StoreError::Contended { .. } => (FaultKind::Remote, "store-busy", "try again"),
             _ => (FaultKind::Config, "store-refused", "change what the message names"),
         };
         Fault::new(kind, code, with_causes(&error), cure).into()
@@ -113,6 +124,25 @@ impl From<MediaError> for Failure {
     }
 }
 
+impl From<ImportError> for Failure {
+    fn from(error: ImportError) -> Self {
+        let (kind, code, cure) = match error {
+            ImportError::Store(error) => return error.into(),
+            ImportError::Host(error) => return error.into(),
+            ImportError::Io { .. } => (
+                FaultKind::Environment,
+                "import-io",
+                "check the path, its permissions and free space",
+            ),
+            ImportError::Remote { .. } => {
+                (FaultKind::Remote, "import-remote", "check the address and the imageserver")
+            }
+            _ => (FaultKind::Config, "import-refused", "change what the message names"),
+        };
+        Fault::new(kind, code, with_causes(&error), cure).into()
+    }
+}
+
 impl From<ServeError> for Failure {
     fn from(error: ServeError) -> Self {
         let cure = "stop what uses the address or file, or change the configuration";
@@ -129,7 +159,7 @@ impl From<anyhow::Error> for Failure {
 
 /// A mistake in the arguments that clap cannot see.
 pub fn usage(message: impl Into<String>, cure: impl Into<String>) -> Failure {
-    Fault::new(FaultKind::Config, "usage", message, cure).into()
+    Failure::Usage(Box::new(Fault::new(FaultKind::Config, "usage", message, cure)))
 }
 
 /// A file that cannot be read or written.
@@ -139,7 +169,7 @@ pub fn file(operation: &str, path: &std::path::Path, error: &std::io::Error) -> 
 }
 
 /// The message of an error and of everything behind it.
-fn with_causes(error: &dyn std::error::Error) -> String {
+pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -149,25 +179,35 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Exit status of wrong usage, which clap has too.
+const WRONG_USAGE: u8 = 2;
+
 /// Tells the user and chooses the exit status.
 pub fn report(failure: &Failure, as_json: bool) -> ExitCode {
-    let kind = match failure {
+    match failure {
         Failure::Fault(fault) => {
-            match as_json {
-                true => json::print(&serde_json::json!({ "fault": fault })),
-                false => print_fault(fault),
-            }
-            fault.kind
+            tell(fault, as_json);
+            exit_status(fault.kind)
+        }
+        Failure::Usage(fault) => {
+            tell(fault, as_json);
+            ExitCode::from(WRONG_USAGE)
         }
         Failure::Diagnostics(found) => {
             match as_json {
                 true => json::print(&serde_json::json!({ "diagnostics": found })),
                 false => diagnostics::print(found),
             }
-            FaultKind::Config
+            exit_status(FaultKind::Config)
         }
-    };
-    exit_status(kind)
+    }
+}
+
+fn tell(fault: &Fault, as_json: bool) {
+    match as_json {
+        true => json::print(&serde_json::json!({ "fault": fault })),
+        false => print_fault(fault),
+    }
 }
 
 /// The exit status that says who must act.

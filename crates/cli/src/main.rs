@@ -3,14 +3,18 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the command line talks to people")]
 
 mod commands;
+mod description;
 mod directory_run;
 mod fai;
 mod faults;
 mod git;
+mod isolation;
 mod machine_args;
 mod render;
 mod space;
 mod space_args;
+mod stored_image;
+mod stores;
 mod tools;
 
 use clap::Parser;

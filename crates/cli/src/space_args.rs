@@ -26,6 +26,9 @@ pub struct SpaceArgs {
     /// A variable; it wins over those of the space.
     #[arg(long = "var", visible_alias = "set", value_name = "NAME=VALUE")]
     vars: Vec<String>,
+    /// A variable of an FAI server's configuration; those of the space win over it.
+    #[arg(long = "default-var", value_name = "NAME=VALUE", hide = true)]
+    defaults: Vec<String>,
     /// Do as FAI does where its documentation says otherwise; each such place warns.
     #[arg(long)]
     fai_bugs: bool,
@@ -58,6 +61,11 @@ impl SpaceArgs {
             vars.insert("ADDCLASSES".to_owned(), space::profile(&self.space, name)?);
         }
         Ok(vars)
+    }
+
+    /// Variables that those of the space win over.
+    pub fn defaults(&self) -> Result<BTreeMap<String, String>, Failure> {
+        parse_vars(&self.defaults)
     }
 
     /// How the space is read where there is a choice.

@@ -1,7 +1,6 @@
 //! FAI's tools: scripts of config spaces call this program by their names.
 
 use hostwright_agent::program;
-use hostwright_engine::tools;
 use std::process::ExitCode;
 
 /// Runs the tool that this program was called as, if it was.
@@ -10,5 +9,5 @@ pub fn called_as_tool() -> Option<ExitCode> {
     let called = words.next()?;
     let name = called.rsplit('/').next()?;
     let args: Vec<String> = words.collect();
-    tools::NAMES.contains(&name).then(|| program::run_tool(name, &args))
+    program::is_tool(name).then(|| program::run_tool(name, &args))
 }

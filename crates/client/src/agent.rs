@@ -3,7 +3,9 @@
 use crate::backoff::Backoff;
 use crate::connection::Connection;
 use crate::{ClientError, EventSender, OnBytes, OnWait, download};
-use hostwright_model::api::{Blob, Order, RecoveryKey};
+use hostwright_model::api::{
+    AgentWord, Blob, Certificate, CertificateRequest, Health, Order, RecoveryKey, ServerWord,
+};
 use hostwright_model::facts::Facts;
 use std::path::Path;
 use std::thread;
@@ -47,6 +49,22 @@ impl AgentClient {
     ) -> Result<(), ClientError> {
         let path = "/api/v1/agent/recovery-keys";
         retry(on_wait, || self.connection.tell(Method::POST, path, key))
+    }
+
+    /// A certificate for the key of `request`, by which operators know this machine.
+    pub fn certificate(&self, request: &CertificateRequest) -> Result<Certificate, ClientError> {
+        self.connection.call(Method::POST, "/api/v1/agent/certificate", request)
+    }
+
+    /// Tells the server where this machine is; asked once, without trying again. What to do.
+    pub fn word(&self, word: AgentWord) -> Result<ServerWord, ClientError> {
+        self.connection.call(Method::POST, "/api/v1/agent/word", &word)
+    }
+
+    /// The server's clock, milliseconds since the epoch.
+    pub fn server_time_ms(&self) -> Result<i64, ClientError> {
+        let health: Health = self.connection.get("/api/v1/health")?;
+        Ok(health.now_ms)
     }
 
     /// Starts the thread that delivers events of the attempt that [`Self::order`] named.

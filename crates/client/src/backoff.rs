@@ -8,7 +8,7 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// Doubles from 0.2 to 10 seconds. Without jitter: each machine talks to one server of its own
 /// network, and a rack that comes back should not wait longer than it must.
 #[derive(Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     next: Duration,
 }
 
@@ -20,14 +20,14 @@ impl Default for Backoff {
 
 impl Backoff {
     /// The time to wait now.
-    pub(crate) fn step(&mut self) -> Duration {
+    pub fn step(&mut self) -> Duration {
         let now = self.next;
         self.next = (now * 2).min(LONGEST);
         now
     }
 
     /// Begins afresh after a success.
-    pub(crate) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.next = FIRST;
     }
 }

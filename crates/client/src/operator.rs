@@ -2,7 +2,9 @@
 
 use crate::connection::Connection;
 use crate::{ClientError, EventStream};
-use hostwright_model::api::{Health, Machine, MachineSpec, Run, StoredEvent, UnknownMachine};
+use hostwright_model::api::{
+    CertificateRequest, Health, Machine, MachineSpec, Run, ShellPass, StoredEvent, UnknownMachine,
+};
 use hostwright_model::ids::{MachineName, RunId};
 use hostwright_model::monitored::MonitoredMachine;
 use hostwright_model::progress::RunProgress;
@@ -66,6 +68,20 @@ impl OperatorClient {
         self.connection.ask(Method::POST, &machine_path(name, "/cancel?force=true"))
     }
 
+    /// The way to the shell of a machine, with a certificate for the key of `request`.
+    pub fn shell_pass(
+        &self,
+        name: &MachineName,
+        request: &CertificateRequest,
+    ) -> Result<ShellPass, ClientError> {
+        self.connection.call(Method::POST, &machine_path(name, "/shell"), request)
+    }
+
+    /// Has the machine of a failed run take it up again.
+    pub fn resume(&self, id: &RunId) -> Result<Run, ClientError> {
+        self.connection.ask(Method::POST, &run_path(id, "/resume"))
+    }
+
     /// Runs, latest first: of one machine, or of all.
     pub fn runs(&self, machine: Option<&MachineName>) -> Result<Vec<Run>, ClientError> {
         let query =
@@ -114,7 +130,7 @@ fn run_path(id: &RunId, rest: &str) -> String {
 }
 
 /// Text as one part of a path or query, percent-encoded (RFC 3986, section 2.3).
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

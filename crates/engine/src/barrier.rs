@@ -1,7 +1,6 @@
 //! Barriers: what user code said becomes part of the inputs, as FAI's tasks defclass and defvar do
 //! it.
 
-use crate::observe::printed_classes;
 use hostwright_model::class::{ClassList, ClassName};
 use hostwright_model::phase::Phase;
 use hostwright_model::plan::{Action, Inputs, Observed, Stage};
@@ -26,7 +25,8 @@ pub(crate) fn defines_vars(stage: &Stage) -> bool {
     stage.phase == Phase::Defvar && !is_hooks(stage)
 }
 
-fn is_hooks(stage: &Stage) -> bool {
+/// True if this stage runs the hooks of its task.
+pub(crate) fn is_hooks(stage: &Stage) -> bool {
     let hook = |action: &Action| match action {
         Action::Hook { .. } => true,
         Action::Function { name, .. } => name == "call_hook",
@@ -38,10 +38,10 @@ fn is_hooks(stage: &Stage) -> bool {
 /// Where classes come from beside scripts, in the order in which they count.
 #[derive(Debug, Default)]
 pub(crate) struct ClassSources {
-    /// `additional-classes` of the log directory.
-    pub additional: String,
-    /// The file in `class/` with the host's name.
-    pub host_file: String,
+    /// Words of `additional-classes` of the log directory.
+    pub additional: Vec<String>,
+    /// Words of the file in `class/` with the host's name.
+    pub host_file: Vec<String>,
     /// `ADDCLASSES`.
     pub add_classes: String,
 }
@@ -57,10 +57,11 @@ pub(crate) struct NamedClasses {
 }
 
 impl NamedClasses {
-    fn of<'a>(words: impl Iterator<Item = &'a str>) -> Self {
+    fn of<'a>(words: impl Iterator<Item = &'a str>, repeats: bool) -> Self {
         let mut named = Self::default();
         for word in words {
             match word.parse::<ClassName>() {
+                Ok(class) if repeats => named.classes.push_again(class),
                 Ok(class) => {
                     named.classes.push(class);
                 }
@@ -86,7 +87,7 @@ pub(crate) fn classes_so_far(observed: &[Observed]) -> Vec<String> {
 
 /// The classes that a `task_defclass` of the space's left in `classes`.
 pub(crate) fn left_classes(words: &str) -> NamedClasses {
-    NamedClasses::of(words.split_whitespace())
+    NamedClasses::of(words.split_whitespace(), false)
 }
 
 /// True if a function of the space's took the place of this stage.
@@ -94,10 +95,9 @@ pub(crate) fn is_replaced(stage: &Stage) -> bool {
     stage.steps.iter().any(|step| matches!(step.action, Action::Function { .. }))
 }
 
-/// Classes that more than one script, or one script more than once, has named.
-pub(crate) fn doubled_classes(observed: &[Observed]) -> Vec<&str> {
+/// Classes that are named more than once.
+pub(crate) fn doubled_classes<'a>(words: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut seen = BTreeSet::new();
-    let words = observed.iter().flat_map(|observed| &observed.classes).map(String::as_str);
     let mut doubled: Vec<&str> = words.filter(|class| !seen.insert(*class)).collect();
     doubled.sort_unstable();
     doubled.dedup();
@@ -115,16 +115,33 @@ pub(crate) fn all_classes(
         let classes = inputs.given_classes.iter().cloned().collect();
         return NamedClasses { classes, odd: BTreeSet::new() };
     }
+    if inputs.rules.fai_bugs {
+        return every_mention(inputs, observed, sources);
+    }
     let mut words = classes_so_far(observed);
-    words.extend(printed_classes(&sources.additional));
-    words.extend(printed_classes(&sources.host_file));
+    words.extend(sources.additional.iter().chain(&sources.host_file).cloned());
     words.extend(sources.add_classes.split(',').map(|word| word.trim().to_owned()));
     // Only spaces with FAI's script 01-classes print them; they were asked for all the same.
     words.extend(inputs.given_classes.iter().map(ToString::to_string));
     let last = [inputs.hostname.as_str(), "LAST"];
     words.retain(|word| !last.contains(&word.as_str()));
     words.extend(last.map(str::to_owned));
-    NamedClasses::of(words.iter().map(String::as_str).filter(|word| !word.is_empty()))
+    NamedClasses::of(words.iter().map(String::as_str).filter(|word| !word.is_empty()), false)
+}
+
+/// The same as FAI does it: whoever is named twice counts twice, in both places.
+fn every_mention(inputs: &Inputs, observed: &[Observed], sources: &ClassSources) -> NamedClasses {
+    let mut words = vec!["DEFAULT"];
+    words.extend(observed.iter().flat_map(|observed| &observed.classes).map(String::as_str));
+    words.extend(sources.additional.iter().chain(&sources.host_file).map(String::as_str));
+    words.extend(sources.add_classes.split(',').map(str::trim));
+    for given in &inputs.given_classes {
+        if !words.contains(&given.as_str()) {
+            words.push(given.as_str());
+        }
+    }
+    words.extend([inputs.hostname.as_str(), "LAST"]);
+    NamedClasses::of(words.into_iter().filter(|word| !word.is_empty()), true)
 }
 
 /// The inputs behind a barrier, and the variables that have no place in them yet.
@@ -198,8 +215,8 @@ mod tests {
         let printed = ["LAST", "A", "web1.lan", "B", "A"].map(str::to_owned).to_vec();
         let observed = [Observed { classes: printed, ..Observed::default() }];
         let sources = ClassSources {
-            additional: "ADDED\n".to_owned(),
-            host_file: "# comment\nHOST # why\n".to_owned(),
+            additional: vec!["ADDED".to_owned()],
+            host_file: vec!["HOST".to_owned()],
             add_classes: "X, Y".to_owned(),
         };
         let classes = all_classes(&inputs(), &observed, &sources).classes;
@@ -218,11 +235,20 @@ mod tests {
 
     #[test]
     fn what_is_named_twice_is_told_once() {
-        let said = |words: &str| Observed {
-            classes: words.split(' ').map(str::to_owned).collect(),
-            ..Observed::default()
-        };
-        assert_eq!(doubled_classes(&[said("A B A"), said("C B A")]), ["A", "B"]);
+        assert_eq!(doubled_classes("A B A C B A".split(' ')), ["A", "B"]);
+    }
+
+    #[test]
+    fn with_fai_s_bugs_what_is_named_twice_is_there_twice() {
+        let mut inputs = inputs();
+        inputs.rules.fai_bugs = true;
+        inputs.given_classes = ["A", "Z"].map(|class| class.parse().unwrap()).to_vec();
+        let printed = ["A", "B", "A", "LAST"].map(str::to_owned).to_vec();
+        let observed = [Observed { classes: printed, ..Observed::default() }];
+        let sources = ClassSources { add_classes: "B".to_owned(), ..ClassSources::default() };
+        let classes = all_classes(&inputs, &observed, &sources).classes;
+        assert_eq!(classes.to_string(), "DEFAULT A B A LAST B Z web1.lan LAST");
+        assert_eq!(classes.once().to_string(), "DEFAULT A B LAST Z web1.lan");
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The variables that FAI promises to hooks, scripts and tools before any of them has run.
 
 use crate::monitor;
+use crate::network::Network;
 use crate::settings::Settings;
 use hostwright_model::class::ClassName;
-use hostwright_model::facts::{Facts, Nic};
+use hostwright_model::facts::Facts;
 use hostwright_model::plan::{Inputs, TargetProfile};
 use std::collections::BTreeMap;
 
@@ -25,6 +26,8 @@ pub(crate) struct Surroundings {
     pub uptime_s: u64,
     /// When the run began, `20260102_030405`.
     pub run_date: String,
+    /// What the network says.
+    pub network: Network,
 }
 
 /// The environment of the long-lived shell.
@@ -76,7 +79,9 @@ pub(crate) fn variables(
         vars.insert("disklist".to_owned(), disk_list(&inputs.facts));
     }
     if own_machine {
-        vars.extend(machine(&inputs.facts));
+        // The console's log level, which scripts change and put back.
+        vars.insert("printk".to_owned(), "6".to_owned());
+        vars.extend(around.network.variables(&inputs.facts));
     }
     if inputs.rules.fai_bugs {
         vars.insert(FAI_BUGS.to_owned(), "1".to_owned());
@@ -84,6 +89,7 @@ pub(crate) fn variables(
     if let Some(dir) = &settings.fat_stage_dir {
         vars.insert(FAT_STAGE.to_owned(), dir.clone());
     }
+    vars.extend(settings.defaults.clone());
     vars.extend(settings.vars.clone());
     // Flags may come from either side; those of the caller are not lost by a variable.
     let given = vars.get("FAI_FLAGS").cloned().unwrap_or_default();
@@ -95,10 +101,12 @@ pub(crate) fn variables(
 /// The locale of all that runs for the target. fai-diskimage's own is C, from which packages
 /// conclude that nothing else than ASCII is wanted: console-setup takes an 8 bit character set.
 pub(crate) fn locale(inputs: &Inputs) -> &'static str {
-    match inputs.rules.fai_bugs && inputs.target == TargetProfile::DiskFile {
-        true => "C",
-        false => "C.UTF-8",
-    }
+    if is_fai_s_image(inputs) { "C" } else { "C.UTF-8" }
+}
+
+/// True for a disk image that is built in FAI's locale.
+pub(crate) fn is_fai_s_image(inputs: &Inputs) -> bool {
+    inputs.rules.fai_bugs && inputs.target == TargetProfile::DiskFile
 }
 
 /// Classes whose hooks run before there are classes.
@@ -137,45 +145,6 @@ fn disk_list(facts: &Facts) -> String {
     fixed.map(|disk| disk.name.as_str()).collect::<Vec<_>>().join(" ")
 }
 
-/// What FAI's install client knows of the machine it runs on.
-fn machine(facts: &Facts) -> Vec<(String, String)> {
-    // The console's log level, which scripts change and put back.
-    let mut vars = vec![("printk".to_owned(), "6".to_owned())];
-    let Some(nic) = first_nic(facts) else {
-        return vars;
-    };
-    vars.push(("NIC1".to_owned(), nic.name.clone()));
-    vars.push(("MAC".to_owned(), nic.mac.to_string()));
-    let v4 = nic.addresses.iter().find_map(|cidr| {
-        let (address, bits) = cidr.split_once('/')?;
-        let address: std::net::Ipv4Addr = address.parse().ok()?;
-        Some((cidr, address, bits.parse::<u32>().ok().filter(|bits| *bits <= 32)?))
-    });
-    if let Some((cidr, address, bits)) = v4 {
-        let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
-        let text = |bits: u32| std::net::Ipv4Addr::from(bits).to_string();
-        let network = u32::from(address) & mask;
-        vars.push(("CIDR".to_owned(), cidr.clone()));
-        vars.push(("IPADDR".to_owned(), address.to_string()));
-        vars.push(("NETMASK".to_owned(), text(mask)));
-        vars.push(("NETWORK".to_owned(), text(network)));
-        vars.push(("BROADCAST".to_owned(), text(network | !mask)));
-    }
-    vars
-}
-
-/// The interface the machine was reached by: one with an address, else one with a link.
-fn first_nic(facts: &Facts) -> Option<&Nic> {
-    let addressed = facts.nics.iter().find(|nic| !nic.addresses.is_empty());
-    addressed.or_else(|| facts.nics.iter().find(|nic| nic.link_up)).or(facts.nics.first())
-}
-
-/// True for a variable whose value must not appear in a log.
-pub(crate) fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    name.ends_with("PW") || ["PASS", "SECRET", "TOKEN", "PRIVATE"].iter().any(|w| name.contains(w))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,15 +159,5 @@ mod tests {
             assert_eq!(flags.get(name).map(String::as_str), Some("1"), "{name}");
         }
         assert_eq!(flags.get("verbose"), None);
-    }
-
-    #[test]
-    fn secrets_are_told_by_their_names() {
-        for name in ["ROOTPW", "USERPW", "rootpw", "LOGPASSWD", "api_token", "DB_SECRET"] {
-            assert!(is_secret(name), "{name}");
-        }
-        for name in ["LOGDIR", "PATH", "release", "KEYMAP"] {
-            assert!(!is_secret(name), "{name}");
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! Where images come from: whoever runs the engine brings that along.
 
 use hostwright_model::fault::{Fault, FaultKind};
-use hostwright_model::image::{ImageRef, TreeSource};
+use hostwright_model::image::{BlockSource, ImageRef, ReadyMade, TreeSource};
 
 /// A source of images.
 pub trait Images {
@@ -13,8 +13,22 @@ pub trait Images {
         on_bytes: &mut dyn FnMut(u64, u64),
     ) -> Result<(), Box<Fault>>;
 
+    /// Directories with systems that were installed before: until this is called again, what they
+    /// have need not be fetched. Nothing in them is trusted.
+    fn reuse(&mut self, _roots: &[String]) {}
+
     /// Opens a fetched image.
     fn open(&self, image: &ImageRef) -> Result<Box<dyn TreeSource + '_>, Box<Fault>>;
+
+    /// Opens a ready-made file system, which was fetched like the image whose files are in it.
+    fn open_ready_made(&self, made: &ReadyMade) -> Result<Box<dyn BlockSource + '_>, Box<Fault>> {
+        Err(Box::new(Fault::new(
+            FaultKind::Bug,
+            "no-ready-made",
+            format!("nobody can open {} as blocks here", made.blocks.name),
+            "report this with the plan",
+        )))
+    }
 }
 
 /// For runs whose plans name no image.

@@ -32,10 +32,12 @@ mod interpreter;
 mod journal;
 mod logs;
 mod monitor;
+mod network;
 mod observe;
 mod package_calls;
 mod pass;
 mod passphrases;
+pub mod ready_made;
 mod run;
 #[cfg(test)]
 mod samples;

@@ -65,6 +65,18 @@ pub(crate) fn printed_classes(stdout: &str) -> Vec<String> {
     stdout.lines().flat_map(words).collect()
 }
 
+/// A text without what comes behind its last line end: `read` of the shell does not see it.
+pub(crate) fn whole_lines(text: &str) -> &str {
+    text.rfind('\n').map_or("", |end| &text[..=end])
+}
+
+/// Classes of a file as FAI reads it: only a whole line is a comment, the words of one behind a class
+/// are more classes.
+pub(crate) fn words_of_lines(text: &str) -> Vec<String> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines.flat_map(str::split_whitespace).map(str::to_owned).collect()
+}
+
 /// FAI's functions in what `declare -f` printed that are not those of the prelude any more.
 pub(crate) fn redefined(functions: &str) -> Vec<String> {
     let mut found = Vec::new();

@@ -2,17 +2,21 @@
 //! shell and written to FAI's log files.
 
 use crate::barrier::{self, ClassSources, NamedClasses};
-use crate::environment::is_secret;
 use crate::fault::ActionError;
 use crate::journal::{Record, ShellChange};
+use crate::observe::{printed_classes, whole_lines, words_of_lines};
 use crate::work::Work;
 use crate::{actions, shell};
 use hostwright_host::HostError;
 use hostwright_host::command::quote;
 use hostwright_model::class::ClassList;
+use hostwright_model::existing::ExistingStorage;
+use hostwright_model::facts::Disk;
 use hostwright_model::ids::StepId;
-use hostwright_model::plan::{Action, Inputs, Observed, Plan, Stage};
-use hostwright_model::vars::Vars;
+use hostwright_model::phase::Phase;
+use hostwright_model::plan::{Action, Discovered, Inputs, Observed, Plan, Skip, Stage};
+use hostwright_model::quirk::Quirk;
+use hostwright_model::vars::{Vars, is_secret};
 use std::collections::BTreeMap;
 
 use crate::run::Planner;
@@ -22,6 +26,10 @@ use hostwright_model::event::EventBody;
 /// Where scripts leave classes and variables.
 const ADDITIONAL_CLASSES: &str = "additional-classes";
 const ADDITIONAL_VARS: &str = "additional.var";
+/// Where variables come from that the space's own win over.
+const DEFAULTS: &str = "nfsroot.conf";
+/// What partitioning leaves; FAI's task does nothing where it is there already.
+const DISK_VAR: &str = "disk_var.sh";
 
 /// Removes all functions but those that answer the engine.
 const FORGET_FUNCTIONS: &str = r#"
@@ -60,13 +68,11 @@ pub(crate) fn pass(
         let sources = class_sources(&mut work)?;
         let named = barrier::all_classes(work.inputs, &observed, &sources);
         tell_odd_words(&mut work, &named);
-        for class in barrier::doubled_classes(&observed) {
-            work.say(&format!(
-                "warning[duplicate-class]: class {class} is named more than once, and counts once; \
-                 FAI would run its hooks and scripts twice"
-            ));
-        }
-        let all = planner.settle_classes(named.classes)?;
+        tell_doubled(&mut work, &observed, &named);
+        let once = named.classes.once();
+        let settled = planner.settle_classes(once.clone())?;
+        // A class that is named twice stays in both places unless dependencies have moved any.
+        let all = if settled == once { named.classes } else { settled };
         take_back(&mut work, clean)?;
         if stage.steps.iter().any(|step| is_sourced_script(&step.action)) {
             take_back_functions(&mut work)?;
@@ -78,8 +84,48 @@ pub(crate) fn pass(
         observed.push(additional_vars(&mut work)?);
         write_variables(&mut work)?;
     }
-    let (inputs, early_vars) = barrier::merge(work.inputs, &early_vars, stage, &observed, classes);
+    let disks = disks_behind(&mut work, stage)?;
+    let (mut inputs, early_vars) =
+        barrier::merge(work.inputs, &early_vars, stage, &observed, classes);
+    if let Some(disks) = disks {
+        disks.tell(stage, &mut inputs);
+    }
     finish(session, &before, name, inputs, early_vars)
+}
+
+/// The disks of the machine behind code that may have changed them.
+struct DisksNow {
+    disks: Vec<Disk>,
+    storage: ExistingStorage,
+    /// True if that code has left variables of disks that it has partitioned.
+    is_partitioned: bool,
+}
+
+impl DisksNow {
+    fn tell(self, stage: &Stage, inputs: &mut Inputs) {
+        inputs.facts.disks = self.disks;
+        inputs.facts.storage = self.storage;
+        if barrier::is_hooks(stage) {
+            let hooks_done = vec![stage.phase];
+            inputs.discovered.extend(&Discovered { hooks_done, ..Discovered::default() });
+        }
+        if self.is_partitioned && inputs.skips.iter().all(|skip| skip.phase != Phase::Partition) {
+            inputs.skips.push(Skip { phase: Phase::Partition, by: DISK_VAR.into() });
+        }
+    }
+}
+
+/// Looks at the disks again. `None` where no code has run that the plan of the disks is behind.
+fn disks_behind(work: &mut Work<'_>, stage: &Stage) -> Result<Option<DisksNow>, ActionError> {
+    let counts = stage.phase <= Phase::Partition && !stage.steps.is_empty();
+    if !counts || !work.inputs.target.has_disks() {
+        return Ok(None);
+    }
+    let now = work.host.facts()?;
+    actions::refuse_moved_disks(&work.inputs.facts.disks, &now.disks)?;
+    let text = work.read_text(&work.settings.in_logs(DISK_VAR))?;
+    let is_partitioned = text.is_some_and(|text| !text.is_empty());
+    Ok(Some(DisksNow { disks: now.disks, storage: now.storage, is_partitioned }))
 }
 
 /// Says which words were taken for no classes.
@@ -88,6 +134,27 @@ fn tell_odd_words(work: &mut Work<'_>, named: &NamedClasses) {
         work.say(&format!(
             "warning[bad-class-name]: '{word}' cannot be a class and is left out; let class scripts \
              print only class names, and messages to standard error"
+        ));
+    }
+}
+
+/// Says which classes are named more than once, and what comes of it.
+fn tell_doubled(work: &mut Work<'_>, observed: &[Observed], named: &NamedClasses) {
+    if work.inputs.rules.fai_bugs {
+        for class in barrier::doubled_classes(named.classes.iter().map(|class| class.as_str())) {
+            work.say(&format!(
+                "warning[{}]: class {class} is named more than once; its hooks and scripts run as \
+                 often",
+                Quirk::ClassTwice.id()
+            ));
+        }
+        return;
+    }
+    let words = observed.iter().flat_map(|observed| &observed.classes).map(String::as_str);
+    for class in barrier::doubled_classes(words) {
+        work.say(&format!(
+            "warning[duplicate-class]: class {class} is named more than once, and counts once; \
+             FAI would run its hooks and scripts twice"
         ));
     }
 }
@@ -109,11 +176,34 @@ fn finish(
 
 fn class_sources(work: &mut Work<'_>) -> Result<ClassSources, HostError> {
     let host_file = work.settings.in_space(&format!("class/{}", work.inputs.hostname));
+    let additional = work.settings.in_logs(ADDITIONAL_CLASSES);
+    let mut text = work.read_text(&additional)?.unwrap_or_default();
+    if !text.is_empty() && !text.ends_with('\n') && work.inputs.rules.fai_bugs {
+        let id = Quirk::ClassLastLine.id();
+        work.say(&format!("warning[{id}]: the last line of {additional} has no end and is lost"));
+        text.truncate(whole_lines(&text).len());
+    }
     Ok(ClassSources {
-        additional: work.read_text(&work.settings.in_logs(ADDITIONAL_CLASSES))?.unwrap_or_default(),
-        host_file: work.read_text(&host_file)?.unwrap_or_default(),
+        additional: classes_of_lines(work, &text, &additional),
+        host_file: {
+            let text = work.read_text(&host_file)?.unwrap_or_default();
+            classes_of_lines(work, &text, &host_file)
+        },
         add_classes: work.shell_vars.get("ADDCLASSES").cloned().unwrap_or_default(),
     })
+}
+
+/// Classes in a file of them, by FAI's manual or, if that is wanted, by its code.
+fn classes_of_lines(work: &mut Work<'_>, text: &str, path: &str) -> Vec<String> {
+    let (documented, found) = (printed_classes(text), words_of_lines(text));
+    if documented == found || !work.inputs.rules.fai_bugs {
+        return documented;
+    }
+    let id = Quirk::ClassTrailingComment.id();
+    work.say(&format!(
+        "warning[{id}]: the words of a comment behind a class in {path} are classes"
+    ));
+    found
 }
 
 /// Takes back what class scripts did to variables: FAI runs them in a shell of their own.
@@ -167,6 +257,12 @@ fn additional_vars(work: &mut Work<'_>) -> Result<Observed, ActionError> {
         let dir = work.settings.in_space("class");
         work.say("Defining variables from additional.var");
         observed = actions::source_traced(work, &path, ADDITIONAL_VARS, dir)?.1;
+    }
+    for (name, value) in &work.settings.defaults {
+        let is_unchanged = work.shell_vars.get(name) == Some(value);
+        if is_unchanged && observed.vars.get(name).is_none() {
+            observed.vars.set(name, value.clone(), DEFAULTS);
+        }
     }
     let words: Vec<String> =
         work.settings.vars.iter().map(|(name, value)| format!("{name}={}", quote(value))).collect();

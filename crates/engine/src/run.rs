@@ -325,7 +325,8 @@ impl Runner<'_, '_> {
             Ok(_) => fault.cure = format!("the disks are as they were; {}", fault.cure),
             Err(error) => {
                 let reason = Box::<Fault>::from(error);
-                let command = format!("hostwright run undo {}", self.session.settings.record_dir);
+                let record_dir = &self.session.settings.record_dir;
+                let command = undo::command(&self.session.inputs().target, record_dir);
                 fault.output.push(format!("the disks were not put back: {reason}"));
                 fault.cure = format!("{}; '{command}' puts the disks back", fault.cure);
             }

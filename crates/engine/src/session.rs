@@ -5,6 +5,7 @@ use crate::fault::ActionError;
 use crate::images::Images;
 use crate::journal::{History, Journal, Record, ShellChange};
 use crate::logs::{LogFile, Logs};
+use crate::network::Network;
 use crate::passphrases::Passphrases;
 use crate::settings::Settings;
 use crate::shell::ShimKind;
@@ -16,6 +17,7 @@ use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::ids::StepId;
 use hostwright_model::phase::Phase;
 use hostwright_model::plan::{Inputs, Plan};
+use hostwright_model::quirk::Quirk;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -125,7 +127,7 @@ impl<'a> Session<'a> {
 
     /// Makes everything that lives outside the journal: links to tools, the shell.
     fn prepare(&mut self) -> Result<(), ActionError> {
-        for name in tools::NAMES {
+        for name in tools::NAMES.into_iter().chain(tools::PROGRAMS) {
             let link = format!("{}/{name}", self.settings.tools_dir());
             self.host.symlink(&link, &self.settings.program)?;
         }
@@ -145,6 +147,11 @@ impl<'a> Session<'a> {
         if self.shell_vars.get("faimond").map(String::as_str) == Some("1") {
             self.tell_monitor("check")?;
         }
+        if environment::is_fai_s_image(self.inputs()) {
+            let id = Quirk::ImageLocale.id();
+            let line = format!("warning[{id}]: the image is built in the locale C, as FAI does");
+            self.logs.line(LogFile::Fai, &line);
+        }
         if self.history().shell.is_empty() {
             // To this the variables return after class scripts, which may be the first step.
             let shell = ShellChange::between(&BTreeMap::new(), &self.shell_vars);
@@ -157,9 +164,12 @@ impl<'a> Session<'a> {
     pub(crate) fn start_shell(&mut self) -> Result<(), ActionError> {
         let uptime = self.host.read("/proc/uptime")?.unwrap_or_default();
         let uptime = String::from_utf8_lossy(&uptime);
+        let facts = self.journal.history().inputs.facts.clone();
+        let network = Network::read(self.host, &facts)?;
         let around = Surroundings {
             uptime_s: uptime.split('.').next().and_then(|whole| whole.parse().ok()).unwrap_or(0),
             run_date: self.history().run_date.clone(),
+            network,
         };
         let fresh = environment::variables(&self.settings, self.inputs(), &around);
         let env = match self.history().shell.is_empty() {

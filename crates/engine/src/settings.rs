@@ -24,6 +24,8 @@ pub struct Settings {
     pub package_proxy: Option<String>,
     /// Variables of the operator's; they win over those of the space.
     pub vars: BTreeMap<String, String>,
+    /// Variables that those of the space win over.
+    pub defaults: BTreeMap<String, String>,
     /// FAI's flags: `reboot`, `verbose`, `debug`.
     pub flags: Vec<String>,
     /// True to set FAI's `verbose`.
@@ -48,6 +50,7 @@ impl Settings {
             shims: false,
             package_proxy: None,
             vars: BTreeMap::new(),
+            defaults: BTreeMap::new(),
             flags: Vec::new(),
             verbose: false,
             firmware_view: None,

@@ -9,10 +9,11 @@ use crate::session::Session;
 use crate::settings::Settings;
 use hostwright_host::Host;
 use hostwright_model::event::EventBody;
+use hostwright_model::facts::Disk;
 use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::ids::{Digest, StepId};
 use hostwright_model::phase::Phase;
-use hostwright_model::plan::{Action, PLAN_VERSION, Plan};
+use hostwright_model::plan::{Action, PLAN_VERSION, Plan, TargetProfile};
 use hostwright_model::storage::{Fate, OldLayer};
 
 /// True for actions that only change what is saved before them.
@@ -35,7 +36,7 @@ fn is_final(action: &Action) -> bool {
         Action::LogicalVolume { volume, .. } => {
             matches!(volume.fate, Fate::Create | Fate::Resize { .. })
         }
-        Action::Format { volume } => !volume.fate.keeps_content(),
+        Action::Format { volume, .. } => !volume.fate.keeps_content(),
         _ => false,
     }
 }
@@ -92,8 +93,26 @@ pub(crate) fn undo_with(
         open: Vec::new(),
         policy: None,
     };
+    let disks = confirmed_disks(session.history());
     // First, so that a run that goes on after half of it does those steps again.
     session.journal.append(session.host, &Record::Undone)?;
     let mut work = session.work(emit, &plan, Phase::Partition, &StepId::from("undo"), true);
-    actions::put_back(&mut work)
+    actions::put_back(&mut work, &disks)
+}
+
+/// The disks as the run found them before it wrote to any.
+fn confirmed_disks(history: &History) -> Vec<Disk> {
+    let disks = history.finished_steps().filter_map(|begun| match &begun.action {
+        Action::ConfirmDisks { disks } => Some(disks),
+        _ => None,
+    });
+    disks.flatten().cloned().collect()
+}
+
+/// What an operator types to undo the run with this record, on the machine that it was on.
+pub(crate) fn command(target: &TargetProfile, record_dir: &str) -> String {
+    match target.is_own_machine() {
+        true => format!("hostwright-agent undo {record_dir}"),
+        false => format!("hostwright run undo {record_dir}"),
+    }
 }

@@ -5,7 +5,7 @@ use crate::{
     Command, DeviceIds, Host, HostError, MountRequest, OnLine, Output, ShellReply, ShellRequest,
 };
 use hostwright_model::facts::Facts;
-use hostwright_model::image::TreeSource;
+use hostwright_model::image::{BlockSource, TreeSource};
 use std::collections::BTreeMap;
 
 /// Records what would be done to the host that it wraps. Tools and scripts are not run, so all of
@@ -172,6 +172,17 @@ impl<H: Host> Host for DryHost<H> {
     ) -> Result<(), HostError> {
         self.ops
             .push(format!("lay {} files and directories down in {root}", source.entries().len()));
+        Ok(())
+    }
+
+    fn lay_blocks(
+        &mut self,
+        device: &str,
+        source: &dyn BlockSource,
+        _on_bytes: &mut dyn FnMut(u64),
+    ) -> Result<(), HostError> {
+        let bytes = source.content_bytes();
+        self.ops.push(format!("lay a file system with {bytes} bytes down on {device}"));
         Ok(())
     }
 

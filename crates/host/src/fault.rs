@@ -5,7 +5,7 @@ use crate::{
     Tool,
 };
 use hostwright_model::facts::Facts;
-use hostwright_model::image::TreeSource;
+use hostwright_model::image::{BlockSource, TreeSource};
 use std::io;
 
 /// One fault.
@@ -240,6 +240,15 @@ impl<H: Host> Host for FaultHost<H> {
         on_bytes: &mut dyn FnMut(u64),
     ) -> Result<(), HostError> {
         self.operate("lay down", root, |inner| inner.lay_tree(root, source, on_bytes))
+    }
+
+    fn lay_blocks(
+        &mut self,
+        device: &str,
+        source: &dyn BlockSource,
+        on_bytes: &mut dyn FnMut(u64),
+    ) -> Result<(), HostError> {
+        self.operate("lay down", device, |inner| inner.lay_blocks(device, source, on_bytes))
     }
 
     fn facts(&mut self) -> Result<Facts, HostError> {

@@ -11,8 +11,10 @@
 pub mod boot;
 pub mod command;
 pub mod dry;
+pub mod extents;
 pub mod fat_stage;
 pub mod fault;
+pub mod free_disk;
 pub mod loop_disk;
 pub mod metadata;
 pub mod namespace;
@@ -27,7 +29,7 @@ pub use command::{Command, Output, Tool};
 
 use hostwright_model::event::Stream;
 use hostwright_model::facts::Facts;
-use hostwright_model::image::TreeSource;
+use hostwright_model::image::{BlockSource, TreeSource};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
@@ -225,6 +227,15 @@ pub trait Host: Send {
         &mut self,
         root: &str,
         source: &dyn TreeSource,
+        on_bytes: &mut dyn FnMut(u64),
+    ) -> Result<(), HostError>;
+
+    /// Lays a ready-made file system down at the beginning of a device that nobody uses, and waits
+    /// until the device has it; `on_bytes` is told the sum of bytes so far.
+    fn lay_blocks(
+        &mut self,
+        device: &str,
+        source: &dyn BlockSource,
         on_bytes: &mut dyn FnMut(u64),
     ) -> Result<(), HostError>;
 

@@ -34,16 +34,26 @@ impl LoopDisk {
     /// Attaches `file`, which must be open for reading and writing, to a free loop device, with its
     /// partitions. Sectors have 512 bytes.
     pub fn attach(file: &File) -> Result<Self, HostError> {
-        Self::attach_with(file, LO_FLAGS_PARTSCAN)
+        Self::attach_with(file, LO_FLAGS_PARTSCAN, 0, 0)
     }
 
     /// Attaches `file`, of which nothing is ever written. A mount of the device is a user of it: it
     /// stays when this value is dropped.
     pub fn attach_read_only(file: &File) -> Result<Self, HostError> {
-        Self::attach_with(file, LO_FLAGS_READ_ONLY)
+        Self::attach_with(file, LO_FLAGS_READ_ONLY, 0, 0)
     }
 
-    fn attach_with(file: &File, flags: u32) -> Result<Self, HostError> {
+    /// The same of a part of `file`, such as a partition: `size_bytes` from `start_bytes` on.
+    pub fn attach_part_read_only(
+        file: &File,
+        start_bytes: u64,
+        size_bytes: u64,
+    ) -> Result<Self, HostError> {
+        Self::attach_with(file, LO_FLAGS_READ_ONLY, start_bytes, size_bytes)
+    }
+
+    /// A length of 0 is all there is.
+    fn attach_with(file: &File, flags: u32, start: u64, length: u64) -> Result<Self, HostError> {
         const CONTROL: &str = "/dev/loop-control";
         let is_writable = flags & LO_FLAGS_READ_ONLY == 0;
         let open = |path: &str| OpenOptions::new().read(true).write(is_writable).open(path);
@@ -56,7 +66,7 @@ impl LoopDisk {
             let name = format!("loop{number}");
             let path = format!("/dev/{name}");
             let node = open(&path).map_err(failed("open", &path))?;
-            let config = LoopConfig::of(file, flags | LO_FLAGS_AUTOCLEAR);
+            let config = LoopConfig::of(file, flags | LO_FLAGS_AUTOCLEAR, start, length);
             // SAFETY: LOOP_CONFIGURE reads a struct loop_config, which `Configure` points to; the
             // descriptor in it is that of `file`, which is open.
             #[expect(unsafe_code, reason = "rustix knows no loop device ioctls")]
@@ -101,12 +111,16 @@ fn failed(operation: &'static str, path: &str) -> impl FnOnce(io::Error) -> Host
 }
 
 /// `struct loop_config` of linux/loop.h, in which `info` is a `struct loop_info64` of 232 bytes:
-/// only its flags, at byte 52, are of interest here.
+/// only its offset and length, at bytes 24 and 32, and its flags, at byte 52, are of interest here.
 #[repr(C)]
 struct LoopConfig {
     fd: u32,
     block_bytes: u32,
-    info_before_flags: [u32; 13],
+    info_before_offset: [u32; 6],
+    /// Halves of 64 bits: the struct is aligned like its parts, and this is not.
+    offset: [u32; 2],
+    size_limit: [u32; 2],
+    info_before_flags: [u32; 3],
     flags: u32,
     info_after_flags: [u32; 44],
     reserved: [u64; 8],
@@ -115,11 +129,15 @@ struct LoopConfig {
 const _: () = assert!(size_of::<LoopConfig>() == 8 + 232 + 64);
 
 impl LoopConfig {
-    fn of(file: &File, flags: u32) -> Self {
+    fn of(file: &File, flags: u32, start: u64, length: u64) -> Self {
+        let halves = |number: u64| [number as u32, (number >> 32) as u32];
         Self {
             fd: u32::try_from(file.as_raw_fd()).expect("invariant: an open file has a descriptor"),
             block_bytes: 512,
-            info_before_flags: [0; 13],
+            info_before_offset: [0; 6],
+            offset: halves(start),
+            size_limit: halves(length),
+            info_before_flags: [0; 3],
             flags,
             info_after_flags: [0; 44],
             reserved: [0; 8],
@@ -200,6 +218,22 @@ mod tests {
         assert_eq!(read, [7; 4096]);
         let ro = fs::read_to_string(format!("/sys/block/{}/ro", disk.name())).unwrap();
         assert_eq!(ro.trim(), "1");
+        disk.detach().unwrap();
+    }
+
+    #[test]
+    fn root_a_part_of_a_file_is_a_disk_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("image");
+        let blocks: Vec<u8> = (0..16).flat_map(|block| [block; 4096]).collect();
+        fs::write(&path, blocks).unwrap();
+        let file = File::open(&path).unwrap();
+        let disk = LoopDisk::attach_part_read_only(&file, 3 * 4096, 2 * 4096).unwrap();
+        let mut read = [0; 4096];
+        disk.node.read_exact_at(&mut read, 4096).unwrap();
+        assert_eq!(read, [4; 4096]);
+        let size = fs::read_to_string(format!("/sys/block/{}/size", disk.name())).unwrap();
+        assert_eq!(size.trim(), "16");
         disk.detach().unwrap();
     }
 

@@ -4,7 +4,7 @@ use crate::machine::{Hardware, Machine};
 use crate::network::Network;
 use crate::parts::{HOST, Parts};
 use crate::server::{Offer, Server, UPLINK_PORT};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result, anyhow};
 use hostwright_model::api::{MachineSpec, Run, StoredEvent};
 use hostwright_model::facts::Firmware;
 use hostwright_model::ids::{MacAddr, MachineName, RunId};
@@ -88,12 +88,26 @@ impl Bench {
         }
     }
 
-    /// Keeps what explains a failure beside the logs: events, and the machine's screen.
-    pub fn keep_evidence(&self) -> Result<()> {
+    /// Keeps what explains a failure beside the logs: events, and the machine's screen. The failure
+    /// itself, and what of this could not be had.
+    pub fn keep_evidence(&mut self, failure: Error) -> Error {
         // The screen is worth a try only: QEMU may be what failed.
         let _ = self.machine.photograph();
+        match self.keep_events() {
+            Ok(()) => failure,
+            // Behind the failure, which must not be hidden by what is only its consequence.
+            Err(why) => anyhow!("{failure:#}; and its events could not be kept: {why:#}"),
+        }
+    }
+
+    /// Writes all events beside the logs. A server that has ended is started again for that: the
+    /// database has them.
+    fn keep_events(&mut self) -> Result<()> {
+        if self.server.must_run().is_err() {
+            self.server.start_again().context("the server does not start again")?;
+        }
         let mut file = fs::File::create(self.dir.join("events.jsonl"))?;
-        for event in self.events().context("cannot read the events")? {
+        for event in self.events()? {
             writeln!(file, "{}", serde_json::to_string(&event)?)?;
         }
         Ok(())
@@ -110,6 +124,7 @@ fn arm(server: &Server, image: Option<&str>) -> Result<Run> {
         space: "simple".to_owned(),
         image: image.map(str::to_owned),
         vars: BTreeMap::new(),
+        manners: hostwright_model::manners::Manners::default(),
     };
     server.ask(move |client| {
         client.add_machine(&spec)?;

@@ -6,8 +6,10 @@
 //! [`machine::Machine`] first, then [`network::Network`].
 
 pub mod bench;
+pub mod cut;
 pub mod demo;
 pub mod disk_image;
+pub mod interrupt;
 pub mod machine;
 pub mod namespace;
 pub mod network;
@@ -17,5 +19,6 @@ pub mod qmp;
 pub mod scenario;
 pub mod server;
 pub mod storage;
+pub mod terminal;
 pub mod verify;
 pub mod watch;

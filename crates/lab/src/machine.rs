@@ -3,6 +3,7 @@
 use crate::network::Network;
 use crate::process::Process;
 use crate::qmp::Qmp;
+use crate::terminal::Terminal;
 use anyhow::{Context as _, Result};
 use hostwright_model::facts::Firmware;
 use hostwright_model::ids::MacAddr;
@@ -66,8 +67,9 @@ impl Machine {
         Ok(())
     }
 
-    /// Cuts its power: what the disk had not written is gone with the host's page cache flushed by
-    /// nobody, exactly as QEMU is killed.
+    /// Cuts its power by killing QEMU. What the guest had not yet written to its disk is gone. It is
+    /// milder than a real cut in one thing: every write that the guest issued is in the page cache of
+    /// this machine and survives, as on a disk whose cache is never lost.
     pub fn cut_power(&mut self) -> Result<()> {
         match self.running.take() {
             Some(mut qemu) => qemu.kill(),
@@ -88,9 +90,9 @@ impl Machine {
         Ok(())
     }
 
-    /// What it wrote to its serial port.
-    pub fn serial_log(&self) -> PathBuf {
-        self.dir.join("serial.log")
+    /// Sits down at its serial console. What it wrote from power-on is in `serial.log`.
+    pub fn sit_down(&self) -> Result<Terminal> {
+        Terminal::connect(&self.dir.join("serial.sock"))
     }
 
     /// Its disk.
@@ -109,7 +111,8 @@ impl Machine {
         };
         let mut line = format!(
             "qemu-system-x86_64 -nodefaults -display none -vga std -machine q35 -accel {} -smp 2 \
-             -m {} -serial file:{dir}/serial.log -qmp unix:{dir}/qmp.sock,server=on,wait=off \
+             -m {} -chardev socket,id=serial,path={dir}/serial.sock,server=on,wait=off,\
+             logfile={dir}/serial.log,logappend=on -serial chardev:serial -qmp unix:{dir}/qmp.sock,server=on,wait=off \
              -drive if=none,id=disk,format=raw,discard=unmap,file={dir}/disk.img \
              -device virtio-blk-pci,drive=disk,serial=LAB0001{disk_order} \
              -netdev tap,id=net,ifname={},script=no,downscript=no \

@@ -21,6 +21,22 @@ linux-image-cloud-amd64 initramfs-tools systemd-sysv udev kmod zstd
 grub-pc mdadm lvm2 cryptsetup-initramfs fdisk
 ";
 
+/// What firmware has to load over the network must be small: it is slow, and fails on large files.
+const BOOT_BYTES_MAX: u64 = 45_000_000;
+
+fn check_boot_size(installer: &Path) -> Result<()> {
+    let mut size_bytes = 0;
+    for name in ["vmlinuz", "initrd.img"] {
+        let path = installer.join(name);
+        let found = fs::metadata(&path);
+        size_bytes += found.with_context(|| format!("cannot read {}", path.display()))?.len();
+    }
+    if size_bytes > BOOT_BYTES_MAX {
+        bail!("kernel and initramfs have {size_bytes} bytes; {BOOT_BYTES_MAX} are allowed");
+    }
+    Ok(())
+}
+
 /// The line by which the example space chooses release and mirror.
 fn example_mirror() -> Result<String> {
     let path = Path::new(SIMPLE).join("class/FAIBASE.var");
@@ -67,6 +83,7 @@ impl Parts {
         let out = self.dir.join("installer");
         let (agent, out_text) = (self.agent.display(), out.display());
         self.verb("installer", &format!("installer build --agent {agent} --out {out_text}"))?;
+        check_boot_size(&out)?;
         Ok(out)
     }
 
@@ -102,12 +119,13 @@ impl Parts {
         };
         let (space, store) = (space.display(), self.store());
         let cache = self.package_cache();
-        let (store, cache) = (store.display(), cache.display());
+        let (store, cache, work) = (store.display(), cache.display(), self.work_dir());
+        let work = work.display();
         self.verb(
             "build",
             &format!(
                 "build --space {space} --hostname {HOST} --firmware {kind} --store {store} \
-                 --name {name} --package-cache {cache}"
+                 --name {name} --package-cache {cache} --work-dir {work}"
             ),
         )?;
         Ok(name)
@@ -120,13 +138,14 @@ impl Parts {
             Firmware::Uefi => ("uefi", "GRUB_EFI,CLOUD,CLOUD_EFI"),
         };
         let (space, cache, disk) = (space.display(), self.package_cache(), disk.display());
-        let cache = cache.display();
+        let (cache, work) = (cache.display(), self.work_dir());
+        let work = work.display();
         self.verb(
             "build-disk",
             &format!(
                 "build --space {space} --hostname {HOST} --firmware {kind} --only-classes \
                  DEBIAN,AMD64,FAIBASE,DHCPC,DEMO,{LAB_CLASS},{classes},LAST --size 3G \
-                 -o {disk} --package-cache {cache}"
+                 -o {disk} --package-cache {cache} --work-dir {work}"
             ),
         )
     }
@@ -172,6 +191,11 @@ impl Parts {
         Ok(archive)
     }
 
+    /// Where builds work: what an interrupted one leaves is the lab's, and the next one removes it.
+    fn work_dir(&self) -> PathBuf {
+        self.dir.join("build")
+    }
+
     /// Where downloaded packages are kept.
     pub fn package_cache(&self) -> PathBuf {
         self.dir.join("packages")
@@ -194,5 +218,25 @@ impl Parts {
             (false, true) => bail!("hostwright {line}: {status}"),
             (false, false) => bail!("hostwright {line}: {status}\n{}", tail(&log, 30)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_firmware_loads_may_not_be_large() {
+        let dir = tempfile::TempDir::new().expect("tempdir");
+        assert!(check_boot_size(dir.path()).is_err(), "there is nothing");
+        let file = |name: &str, length| {
+            File::create(dir.path().join(name)).expect("create").set_len(length).expect("length");
+        };
+        file("vmlinuz", 8_000_000);
+        file("initrd.img", BOOT_BYTES_MAX - 8_000_000);
+        assert!(check_boot_size(dir.path()).is_ok());
+        file("initrd.img", BOOT_BYTES_MAX - 8_000_000 + 1);
+        let error = check_boot_size(dir.path()).expect_err("too large");
+        assert!(error.to_string().contains("45000001"), "{error}");
     }
 }

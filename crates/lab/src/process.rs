@@ -3,8 +3,7 @@
 use anyhow::{Context as _, Result, bail};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, Stdio};
 
 /// A process in the background. Dropping it kills it.
 pub struct Process {
@@ -46,22 +45,32 @@ impl Process {
         Ok(())
     }
 
-    /// Sends SIGTERM, and SIGKILL after `limit`.
-    pub fn stop(&mut self, limit: Duration) -> Result<ExitStatus> {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        // An error means that it has ended already, which the loop finds out.
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        let deadline = Instant::now() + limit;
-        loop {
-            if let Some(status) = self.child.try_wait()? {
-                return Ok(status);
-            }
-            if Instant::now() > deadline {
-                self.child.kill()?;
-                return Ok(self.child.wait()?);
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+    /// Its memory: resident now, and at its peak so far.
+    pub fn memory(&self) -> Result<Memory> {
+        let path = format!("/proc/{}/status", self.child.id());
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        Memory::from_status(&text).with_context(|| format!("{path} has no VmRSS and VmHWM"))
+    }
+}
+
+/// Memory of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Memory {
+    /// Resident now.
+    pub resident_bytes: u64,
+    /// Resident at the peak.
+    pub peak_bytes: u64,
+}
+
+impl Memory {
+    /// Reads `/proc/PID/status`, proc(5).
+    fn from_status(text: &str) -> Option<Self> {
+        let bytes = |name: &str| {
+            let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
+            let kib: u64 = rest.trim().strip_suffix("kB")?.trim().parse().ok()?;
+            Some(kib * 1024)
+        };
+        Some(Self { resident_bytes: bytes("VmRSS:")?, peak_bytes: bytes("VmHWM:")? })
     }
 }
 
@@ -89,5 +98,23 @@ pub fn tail(path: &Path, count: usize) -> String {
             lines[lines.len().saturating_sub(count)..].join("\n")
         }
         Err(error) => format!("({}: {error})", path.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_what_the_kernel_says() {
+        let dir = tempfile::TempDir::new().expect("tempdir");
+        let words = ["sleep", "60"].map(str::to_owned);
+        let process = Process::start(&words, &dir.path().join("log")).expect("start");
+        let memory = process.memory().expect("memory");
+        assert!(0 < memory.resident_bytes && memory.resident_bytes <= memory.peak_bytes);
+        let status = "Name:\tx\nVmHWM:\t   2048 kB\nVmRSS:\t   1024 kB\n";
+        let want = Memory { resident_bytes: 1 << 20, peak_bytes: 2 << 20 };
+        assert_eq!(Memory::from_status(status), Some(want));
+        assert_eq!(Memory::from_status("Name:\tzombie\n"), None);
     }
 }

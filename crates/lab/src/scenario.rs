@@ -1,22 +1,26 @@
 //! The scenarios: each installs for real, and each breaks something else on the way.
 
 use crate::bench::{Bench, Job};
-use crate::demo::install_and_answer;
+use crate::cut::{Moment, moments};
+use crate::demo::{await_answer, install_and_answer};
 use crate::disk_image;
+use crate::interrupt::{At, interrupt};
 use crate::parts::Parts;
 use crate::storage::cases::{CASES, Case};
 use crate::storage::{self, Rig};
 use crate::watch::{Quiet, is_installed, look, run_until};
 use anyhow::{Context as _, Result, bail, ensure};
-use hostwright_model::api::{RunState, StoredEvent};
+use hostwright_model::api::{Run, RunState, StoredEvent};
 use hostwright_model::facts::Firmware;
+use hostwright_model::phase::Phase;
+use hostwright_model::progress::RunProgress;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Sets of scenarios, each with a budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +56,8 @@ pub struct Stage {
     pub seed: u64,
     /// A package proxy outside of the lab's network.
     pub uplink: Option<SocketAddr>,
+    /// Tells people what is going on.
+    pub say: fn(&str),
 }
 
 /// All scenarios, cheapest first.
@@ -89,7 +95,28 @@ pub const SCENARIOS: &[Scenario] = &[
         ring: Ring::Full,
         shows: "power is cut at 5 random points; the next boot installs to the end",
         needs_images: true,
-        run: power_cut,
+        run: |stage| power_cut(stage, Firmware::Bios),
+    },
+    Scenario {
+        name: "power-cut-uefi",
+        ring: Ring::Full,
+        shows: "the same with UEFI, where the boot loader puts the disk first before the end",
+        needs_images: true,
+        run: |stage| power_cut(stage, Firmware::Uefi),
+    },
+    Scenario {
+        name: "ctrl-c",
+        ring: Ring::Full,
+        shows: "the demo is interrupted at three points and leaves nothing behind",
+        needs_images: false,
+        run: ctrl_c,
+    },
+    Scenario {
+        name: "reproducible",
+        ring: Ring::Full,
+        shows: "kernel and initramfs made twice are equal to the byte",
+        needs_images: false,
+        run: reproducible,
     },
     Scenario {
         name: "classic",
@@ -146,11 +173,7 @@ impl Stage {
     /// Sets a bench up, runs `act` on it, and keeps the evidence if it fails.
     fn with_bench(&self, job: Job<'_>, act: impl FnOnce(&mut Bench) -> Result<()>) -> Result<()> {
         let mut bench = Bench::set_up(&self.parts, &self.dir, self.acceleration, job)?;
-        let acted = act(&mut bench);
-        if acted.is_err() {
-            bench.keep_evidence()?;
-        }
-        acted
+        act(&mut bench).map_err(|failure| bench.keep_evidence(failure))
     }
 
     fn image_job(&self, firmware: Firmware) -> Job<'static> {
@@ -194,37 +217,64 @@ fn storage(stage: &Stage, is_chosen: fn(&Case) -> bool) -> Result<()> {
     Ok(())
 }
 
+/// Once while the image is fetched, for longer than a client waits that counts its attempts, and once
+/// while it is laid down.
 fn kill_serve(stage: &Stage) -> Result<()> {
     stage.with_bench(stage.image_job(Firmware::Bios), |bench| {
         bench.machine.power_on()?;
-        let (server, machine) = (&mut bench.server, &mut bench.machine);
-        let halfway = |progress: &hostwright_model::progress::RunProgress| {
-            let (finished, steps) = progress.steps();
-            steps > 0 && finished * 2 >= steps
-        };
-        run_until(&bench.run, server, machine, &mut Quiet, |_, progress| halfway(progress))?;
-        server.kill()?;
-        std::thread::sleep(Duration::from_secs(5));
-        server.start_again()?;
-        run_until(&bench.run, server, machine, &mut Quiet, is_installed)?;
+        kill_when(bench, Duration::from_secs(40), is_fetching_image)?;
+        let phase = Phase::Extrbase;
+        let laid_down = Moment { phase, permille: 100, pause: Duration::ZERO };
+        kill_when(bench, Duration::from_secs(5), |progress| laid_down.is_reached(progress))?;
+        await_answer(bench, &stage.parts, &mut Quiet)?;
         no_event_lost(&bench.events()?)
     })
 }
 
-/// Five cuts, each at a random moment after the agent's first word of that attempt.
-fn power_cut(stage: &Stage) -> Result<()> {
-    let mut chance = Chance(stage.seed);
-    stage.with_bench(stage.image_job(Firmware::Bios), |bench| {
-        for cut in 1..=5u32 {
+/// Kills the server when `moment` is there, and starts it again after `away`.
+fn kill_when(
+    bench: &mut Bench,
+    away: Duration,
+    moment: impl Fn(&RunProgress) -> bool,
+) -> Result<()> {
+    let (server, machine) = (&mut bench.server, &mut bench.machine);
+    let (run, _) = run_until(&bench.run, server, machine, &mut Quiet, |run, progress| {
+        is_installed(run, progress) || moment(progress)
+    })?;
+    ensure!(run.state != RunState::Installed, "the server was killed too late");
+    server.kill()?;
+    std::thread::sleep(away);
+    server.start_again()
+}
+
+fn is_fetching_image(progress: &RunProgress) -> bool {
+    let image = progress.fetches.iter().find(|fetch| fetch.what == "image");
+    image.is_some_and(|fetch| 0 < fetch.done_bytes && fetch.done_bytes < fetch.total_bytes)
+}
+
+/// Five cuts, each in another part of the installation.
+fn power_cut(stage: &Stage, firmware: Firmware) -> Result<()> {
+    // The boot loader's script takes seconds on a real processor and more than a minute on an
+    // emulated one.
+    let script = match stage.acceleration {
+        "kvm" => Duration::from_secs(2),
+        _ => Duration::from_secs(50),
+    };
+    stage.with_bench(stage.image_job(firmware), |bench| {
+        for (cut, moment) in (1..).zip(moments(stage.seed, script)) {
             bench.machine.power_on()?;
             let (server, machine) = (&mut bench.server, &mut bench.machine);
-            run_until(&bench.run, server, machine, &mut Quiet, |run, _| run.attempts >= cut)?;
-            let until = Instant::now() + Duration::from_millis(chance.below(60_000));
-            let early = |run: &hostwright_model::api::Run, p: &_| {
-                is_installed(run, p) || Instant::now() >= until
+            let reached = |run: &Run, progress: &RunProgress| {
+                // An earlier attempt's progress is shown until this one has told something.
+                let is_current = progress.attempt >= cut;
+                is_installed(run, progress) || (is_current && moment.is_reached(progress))
             };
-            let (run, _) = run_until(&bench.run, server, machine, &mut Quiet, early)?;
+            run_until(&bench.run, server, machine, &mut Quiet, reached)?;
+            std::thread::sleep(moment.pause);
             bench.machine.cut_power()?;
+            let (run, progress) = look(&bench.run, &bench.server)?;
+            let title = progress.step.map_or("between two steps".to_owned(), |step| step.title);
+            (stage.say)(&format!("cut {cut} at {moment}: {title}"));
             ensure!(run.state != RunState::Installed, "cut {cut} came too late to cut anything");
         }
         install_and_answer(bench, &stage.parts, &mut Quiet)?;
@@ -232,31 +282,67 @@ fn power_cut(stage: &Stage) -> Result<()> {
     })
 }
 
+fn ctrl_c(stage: &Stage) -> Result<()> {
+    // The first is a lab without anything, the others have an installer and packages.
+    let (fresh, warm) = (stage.dir.join("fresh"), stage.dir.join("warm"));
+    interrupt(&stage.parts, &fresh, stage.acceleration, At::ToolsImage)?;
+    (stage.say)("nothing is left after an interrupted installer build");
+    fs::create_dir_all(&warm)?;
+    copy_tree(&stage.parts.dir.join("installer"), &warm.join("installer"))?;
+    let packages = stage.parts.package_cache();
+    fs::create_dir_all(&packages)?;
+    std::os::unix::fs::symlink(packages, warm.join("packages"))?;
+    interrupt(&stage.parts, &warm, stage.acceleration, At::Image)?;
+    (stage.say)("nothing is left after an interrupted image build");
+    interrupt(&stage.parts, &warm, stage.acceleration, At::Machine)
+}
+
+fn reproducible(stage: &Stage) -> Result<()> {
+    let again = Parts { dir: stage.dir.clone(), ..stage.parts.clone() };
+    let (first, second) = (stage.parts.dir.join("installer"), again.installer()?);
+    for name in ["vmlinuz", "initrd.img"] {
+        let [one, other] = [&first, &second].map(|dir| fs::read(dir.join(name)));
+        ensure!(
+            one? == other?,
+            "{name} differs between {} and {}",
+            first.display(),
+            second.display()
+        );
+    }
+    Ok(())
+}
+
 fn corrupted_object(stage: &Stage) -> Result<()> {
-    let store = stage.parts.store();
     let broken = stage.dir.join("store");
-    copy_tree(&store, &broken)?;
+    copy_tree(&stage.parts.store(), &broken)?;
     damage_largest_pack(&broken.join("packs"))?;
-    let mut stage_parts = stage.parts.clone();
-    stage_parts.dir = stage.dir.clone();
     for part in ["space", "installer"] {
         std::os::unix::fs::symlink(stage.parts.dir.join(part), stage.dir.join(part))?;
     }
-    let job = stage.image_job(Firmware::Bios);
-    let mut bench = Bench::set_up(&stage_parts, &stage.dir.join("bench"), stage.acceleration, job)?;
+    let parts = Parts { dir: stage.dir.clone(), ..stage.parts.clone() };
+    let (dir, acceleration) = (stage.dir.join("bench"), stage.acceleration);
+    let mut bench = Bench::set_up(&parts, &dir, acceleration, stage.image_job(Firmware::Bios))?;
+    refuses_corruption(&mut bench).map_err(|failure| bench.keep_evidence(failure))
+}
+
+/// The machine says why, stays up with a shell on its console, and its disk is as it was.
+fn refuses_corruption(bench: &mut Bench) -> Result<()> {
     bench.machine.power_on()?;
-    let refused =
-        run_until(&bench.run, &mut bench.server, &mut bench.machine, &mut Quiet, is_installed);
-    let error = match refused {
+    let (server, machine) = (&mut bench.server, &mut bench.machine);
+    let error = match run_until(&bench.run, server, machine, &mut Quiet, is_installed) {
         Ok(_) => bail!("a corrupted image was installed"),
         Err(error) => error.to_string(),
     };
-    if !error.contains("corrupt") {
-        bench.keep_evidence()?;
-        bail!("the refusal does not name the corruption: {error}");
-    }
+    ensure!(error.contains("corrupt"), "the refusal does not name the corruption: {error}");
     let (run, _) = look(&bench.run, &bench.server)?;
     ensure!(run.state == RunState::Failed, "the run is {:?}", run.state);
+    let mut terminal = bench.machine.sit_down()?;
+    // The shell comes after the server knows; what is typed before it is lost.
+    let answered = (0..30).any(|_| {
+        terminal.type_line("echo $((40+2))").is_ok()
+            && terminal.expect_line("42", Duration::from_secs(2)).is_ok()
+    });
+    ensure!(answered, "no shell answers on the console of the machine that failed");
     let written = fs::metadata(bench.machine.disk())?.blocks();
     ensure!(written == 0, "{written} blocks of the disk were written");
     Ok(())
@@ -299,19 +385,6 @@ fn no_event_lost(events: &[StoredEvent]) -> Result<()> {
     }
     ensure!(!last.is_empty(), "there are no events at all");
     Ok(())
-}
-
-/// A small generator of random numbers (SplitMix64), so that a seed repeats a scenario.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % limit
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::network::{BRIDGE, Network, SERVER, SUBNET};
 use crate::parts::Parts;
-use crate::process::Process;
+use crate::process::{Memory, Process};
 use anyhow::{Context as _, Result, bail};
 use hostwright_client::{ClientError, OperatorClient};
 use std::fs;
@@ -77,6 +77,11 @@ impl Server {
     /// Fails if it has ended by itself.
     pub fn must_run(&mut self) -> Result<()> {
         self.running.as_mut().context("the server is not running")?.must_run()
+    }
+
+    /// Its memory.
+    pub fn memory(&self) -> Result<Memory> {
+        self.running.as_ref().context("the server is not running")?.memory()
     }
 
     /// Makes its page reachable from the user's browser.

@@ -14,7 +14,7 @@ const USER: &str = "demo";
 const PASSWORD: &str = "fai";
 
 /// What an installed system said of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Answer {
     /// Its host name.
     pub hostname: String,
@@ -63,8 +63,16 @@ fn compare(ask: &dyn Fn() -> Result<String>, space: &Path, limit: Duration) -> R
     let mut next = || parts.next().unwrap_or_default().trim().to_owned();
     let (hostname, release, account) = (next(), next(), next());
     let motd = next();
+    check(&hostname, &release, &account, &motd, space)?;
+    Ok(Answer { hostname, release })
+}
+
+fn check(hostname: &str, release: &str, account: &str, motd: &str, space: &Path) -> Result<()> {
     if hostname != crate::parts::HOST {
         bail!("the installed system calls itself '{hostname}'");
+    }
+    if !release.starts_with("Debian GNU/Linux ") {
+        bail!("the installed system calls its release '{release}', not Debian");
     }
     if !account.contains("demo user") {
         bail!("the account that scripts/DEMO/10-misc makes is missing: '{account}'");
@@ -73,7 +81,7 @@ fn compare(ask: &dyn Fn() -> Result<String>, space: &Path, limit: Duration) -> R
     if motd != wanted.trim() {
         bail!("/etc/motd is not the one of class FAIBASE: '{motd}'");
     }
-    Ok(Answer { hostname, release })
+    Ok(())
 }
 
 const QUESTION: &str = "hostname; . /etc/os-release; echo \"$PRETTY_NAME\"; \
@@ -100,4 +108,37 @@ fn said(output: Output) -> Result<String> {
         bail!("ssh: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_space_promises_is_accepted() {
+        let space = tempfile::TempDir::new().expect("tempdir");
+        let motd = space.path().join("files/etc/motd/FAIBASE");
+        fs::create_dir_all(motd.with_file_name("")).expect("directory");
+        fs::write(motd, "Plan your installation\n").expect("motd");
+        let good = [
+            "demohost",
+            "Debian GNU/Linux 12 (bookworm)",
+            "demo:x:1000:1000:demo user:/home/demo:/bin/bash",
+            "Plan your installation",
+        ];
+        let passes = |said: [&str; 4]| {
+            let [hostname, release, account, motd] = said;
+            let answer = format!("{hostname}\n{release}\n{account}\n{motd}\n");
+            let limit = Duration::ZERO;
+            compare(&|| Ok(answer.clone()), space.path(), limit).is_ok()
+        };
+        assert!(passes(good));
+        for (index, bad) in [(0, "debian"), (1, ""), (1, "Ubuntu 24.04"), (2, ""), (3, "Debian")] {
+            let mut said = good;
+            said[index] = bad;
+            assert!(!passes(said), "'{bad}' in place {index}");
+        }
+        let silent = compare(&|| bail!("ssh: refused"), space.path(), Duration::ZERO);
+        assert!(silent.is_err());
+    }
 }

@@ -96,7 +96,7 @@ impl Builder<'_> {
     }
 
     fn initrd_base(&mut self, kernel: &Kernel) -> Result<PathBuf, MediaError> {
-        const RECIPE: u32 = 2;
+        const RECIPE: u32 = 3;
         let package = self.archive.fetch(self.host, "busybox-static", &self.work, &self.stamps)?;
         let (busybox, _) = digest_file(&package)?;
         let key = Key::new("initrd-base", RECIPE)

@@ -1,6 +1,9 @@
 //! Makes things that boot: the initramfs, the tools image, the installer that holds both, and the
 //! containers of disk images.
 //!
+//! It reads what others made as well: [`import`] turns archives, OCI images and disk images into
+//! images of the store.
+//!
 //! It never installs anything, and every byte it writes follows from its inputs: the same packages,
 //! the same agent and the same lists give the same files. Read [`InstallerOptions`] and
 //! [`installer::build`] first, then [`cpio::Archive`].
@@ -9,6 +12,7 @@ mod archive;
 pub mod cpio;
 pub mod disk_image;
 mod error;
+pub mod import;
 pub mod initramfs;
 pub mod installer;
 mod kernel;

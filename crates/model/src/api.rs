@@ -4,6 +4,7 @@ use crate::event::Event;
 use crate::facts::Facts;
 use crate::ids::{Digest, MacAddr, MachineName, RunId};
 use crate::image::ImageRef;
+use crate::manners::Manners;
 use crate::plan::Rules;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -33,6 +34,9 @@ pub struct MachineSpec {
     /// Variables beside those of the space.
     #[serde(default)]
     pub vars: BTreeMap<String, String>,
+    /// How its installer behaves.
+    #[serde(default, skip_serializing_if = "Manners::is_empty")]
+    pub manners: Manners,
 }
 
 /// A machine as the server sees it.
@@ -133,6 +137,9 @@ pub struct Run {
     pub attempts: u32,
     /// Highest sequence number of the current attempt that is safely stored.
     pub last_seq: u64,
+    /// When an operator asked for it to be taken up again, if its machine has not heard of it yet.
+    #[serde(default)]
+    pub resume_asked_at_ms: Option<i64>,
 }
 
 /// A file to fetch, pinned by its digest.
@@ -176,6 +183,66 @@ pub struct Order {
     /// How the space is read where there is a choice.
     #[serde(default)]
     pub rules: Rules,
+    /// How the installer behaves.
+    #[serde(default, skip_serializing_if = "Manners::is_empty")]
+    pub manners: Manners,
+}
+
+/// What the agent that attends to a machine says again and again.
+/// `POST /api/v1/agent/word`, with the run's token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AgentWord {
+    /// The port of its page and its shell.
+    pub port: u16,
+    /// True if it takes shells: it has a certificate.
+    pub shell: bool,
+    /// True if the run has failed, as the machine knows it, and nothing is being done.
+    pub waits: bool,
+}
+
+/// What the server says to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ServerWord {
+    /// True if the run shall be taken up again.
+    pub resume: bool,
+}
+
+/// A request for a certificate: of the machine of a run, `POST /api/v1/agent/certificate`, or of an
+/// operator who wants a shell on it, `POST /api/v1/machines/{name}/shell`. The private key stays
+/// where it was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CertificateRequest {
+    /// PKCS#10, PEM.
+    pub csr: String,
+}
+
+/// A certificate that is good for one run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Certificate {
+    /// The certificate, PEM.
+    pub certificate: String,
+    /// The authority of this run, which the other end's certificate is from too, PEM.
+    pub authority: String,
+}
+
+/// How an operator gets to the shell of a machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ShellPass {
+    /// The run that it is good for.
+    pub run: RunId,
+    /// Where the machine was heard last, `10.0.0.21:6978`.
+    pub address: String,
+    /// The name in the machine's certificate.
+    pub server_name: String,
+    /// The operator's certificate.
+    #[serde(flatten)]
+    pub certificate: Certificate,
 }
 
 /// Events from an agent. `POST /api/v1/agent/events`. Sending a batch again does no harm.
@@ -250,4 +317,7 @@ pub struct Health {
     pub version: String,
     /// Runs that are armed, booting or running.
     pub open_runs: u64,
+    /// The server's clock, milliseconds since the epoch; machines set theirs by it.
+    #[serde(default)]
+    pub now_ms: i64,
 }

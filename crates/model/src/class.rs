@@ -67,7 +67,8 @@ impl fmt::Display for ClassName {
 
 /// A machine's classes in priority order, lowest first, none twice.
 ///
-/// FAI keeps duplicates and then runs hooks and scripts twice; here the first mention counts.
+/// FAI keeps duplicates and then runs hooks and scripts twice; here the first mention counts, unless
+/// FAI's way is asked for ([`ClassList::push_again`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(transparent)]
@@ -81,6 +82,16 @@ impl ClassList {
             self.0.push(name);
         }
         new
+    }
+
+    /// Appends `name`, whether it is there or not.
+    pub fn push_again(&mut self, name: ClassName) {
+        self.0.push(name);
+    }
+
+    /// The same list with the first mention of each class only.
+    pub fn once(&self) -> Self {
+        self.iter().cloned().collect()
     }
 
     /// True if `name` is one of the classes.

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
+/// What is copied at a time, where copying is needed.
+const PART_BYTES: usize = 256 << 10;
+
 /// An image, pinned by the digest of its manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -20,6 +23,64 @@ pub struct ImageRef {
     pub content_bytes: u64,
     /// What it was built from.
     pub origin: ImageOrigin,
+}
+
+/// Labels of an image that is a ready-made file system.
+const READY_MADE_OF: &str = "ready-made.of";
+const READY_MADE_TYPE: &str = "ready-made.file-system";
+const READY_MADE_BYTES: &str = "ready-made.size-bytes";
+const READY_MADE_EMPTY: &str = "ready-made.empty-directories";
+
+/// A file system that was made beforehand with all files of an image in it, and is laid down as
+/// blocks: where making inodes is most of the work, that is faster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadyMade {
+    /// The image with the blocks that belong to no file.
+    pub blocks: ImageRef,
+    /// Manifest of the image whose files are in it.
+    pub of: Digest,
+    /// `ext4`.
+    pub file_system: String,
+    /// Its size; it can grow, not shrink.
+    pub size_bytes: u64,
+    /// Absolute paths of directories with nothing in them, where something may be mounted.
+    pub empty_directories: Vec<String>,
+}
+
+impl ReadyMade {
+    /// What the labels of `blocks` say, if it is a ready-made file system.
+    pub fn from_labels(blocks: &ImageRef) -> Option<Self> {
+        let label = |name: &str| blocks.origin.labels.get(name);
+        let empty = label(READY_MADE_EMPTY)?.lines().map(str::to_owned);
+        Some(Self {
+            of: label(READY_MADE_OF)?.parse().ok()?,
+            file_system: label(READY_MADE_TYPE)?.clone(),
+            size_bytes: label(READY_MADE_BYTES)?.parse().ok()?,
+            empty_directories: empty.collect(),
+            blocks: blocks.clone(),
+        })
+    }
+
+    /// The labels for the image of a ready-made file system.
+    pub fn labels(
+        of: Digest,
+        file_system: &str,
+        size_bytes: u64,
+        empty_directories: &[String],
+    ) -> BTreeMap<String, String> {
+        let labels = [
+            (READY_MADE_OF, of.to_string()),
+            (READY_MADE_TYPE, file_system.to_owned()),
+            (READY_MADE_BYTES, size_bytes.to_string()),
+            (READY_MADE_EMPTY, empty_directories.join("\n")),
+        ];
+        labels.map(|(name, value)| (name.to_owned(), value)).into()
+    }
+
+    /// The name under which a store has the ready-made file system of the image with this name.
+    pub fn name(image: &str, file_system: &str) -> String {
+        format!("{image}.{file_system}")
+    }
 }
 
 /// What an image was built from.
@@ -105,6 +166,64 @@ pub trait TreeSource: Sync {
     /// The verified content of a file among [`Self::entries`]. Fails if the bytes do not match the
     /// digest.
     fn open(&self, entry: &Entry) -> io::Result<Box<dyn Read + '_>>;
+
+    /// Hands the verified content of a file to `sink`, part by part. A source that has the content
+    /// in memory hands it over without copying it.
+    fn read_to(
+        &self,
+        entry: &Entry,
+        sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut content = self.open(entry)?;
+        let mut buffer = vec![0; PART_BYTES];
+        loop {
+            match content.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => sink(&buffer[..count])?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Everything but directories and hard links, in groups that are best read by one thread each,
+    /// and in this order.
+    fn groups(&self) -> Vec<Vec<&Entry>> {
+        let has_content = |entry: &&Entry| {
+            !matches!(entry.kind, EntryKind::Directory | EntryKind::Hardlink { .. })
+        };
+        self.entries().iter().filter(has_content).map(|entry| vec![entry]).collect()
+    }
+}
+
+/// A file system that can be laid down block by block, whoever holds the bytes.
+pub trait BlockSource: Sync {
+    /// Size of the file system.
+    fn size_bytes(&self) -> u64;
+
+    /// Sum of what all parts hold.
+    fn content_bytes(&self) -> u64;
+
+    /// How many parts there are. Each is read once.
+    fn parts(&self) -> usize;
+
+    /// The length of the buffer that every part fits into.
+    fn part_bytes_max(&self) -> usize;
+
+    /// Fills `buffer` with verified blocks and says where they go. Fails if the bytes do not match
+    /// their digests.
+    fn read_part(&self, number: usize, buffer: &mut [u8]) -> io::Result<Vec<BlockRun>>;
+}
+
+/// Whole blocks that lie one behind the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockRun {
+    /// First byte in the file system.
+    pub to: u64,
+    /// First byte in the buffer.
+    pub start: usize,
+    /// How many bytes.
+    pub bytes: usize,
 }
 
 impl Entry {
@@ -127,12 +246,17 @@ pub struct ImageSummary {
     pub occupied_bytes: u64,
     /// Number of inodes.
     pub inodes: u64,
-    /// Names of programs in `bin`, `sbin` and their fellows that installing may need, sorted.
+    /// Bytes that directories take with all that is below them, down to the third level and from a
+    /// MiB on; absolute paths.
+    pub directory_bytes: BTreeMap<String, u64>,
+    /// Names of programs that installing may need, sorted; hooks of ifupdown as `if-pre-up.d/NAME`.
     pub programs: BTreeSet<String>,
     /// Parts of boot loaders that are at hand, sorted: `grub/i386-pc`, `systemd-boot/x64`.
     pub loader_parts: BTreeSet<String>,
-    /// Programs that can configure its network.
+    /// Programs that are there to configure its network, and would be started.
     pub renderers: Vec<Renderer>,
+    /// True if systemd-resolved(8) looks names up.
+    pub resolved: bool,
     /// Files that configure the network of whatever the image was made on; absolute paths.
     pub network_files: Vec<String>,
 }

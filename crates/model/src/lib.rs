@@ -12,6 +12,7 @@
 //! ```
 
 pub mod api;
+pub mod apt_names;
 pub mod boot_loader;
 pub mod class;
 pub mod diagnostic;
@@ -22,6 +23,7 @@ pub mod fault;
 pub mod ids;
 pub mod image;
 pub mod installer;
+pub mod manners;
 pub mod monitored;
 pub mod network;
 pub mod overrides;
@@ -30,6 +32,8 @@ pub mod phase;
 pub mod plan;
 pub mod policy;
 pub mod progress;
+pub mod quirk;
+pub mod shell;
 pub mod size;
 pub mod space;
 pub mod storage;

@@ -8,7 +8,7 @@ use crate::boot_loader::{BootSetup, KexecSetup};
 use crate::class::{ClassList, ClassName};
 use crate::facts::Facts;
 use crate::ids::{Digest, StepId};
-use crate::image::ImageRef;
+use crate::image::{ImageRef, ReadyMade};
 use crate::network::Renderer;
 use crate::overrides::Overrides;
 use crate::package::PackageGroup;
@@ -43,6 +43,15 @@ pub enum TargetProfile {
         /// The image.
         image: ImageRef,
     },
+    /// An image onto a disk that another machine is going to boot from: a disk image file, or a disk
+    /// that is plugged into this machine.
+    ImageOnDisk {
+        /// The image.
+        image: ImageRef,
+        /// The same image as a ready-made file system, where the store has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ready_made: Option<Box<ReadyMade>>,
+    },
 }
 
 impl TargetProfile {
@@ -50,7 +59,10 @@ impl TargetProfile {
     pub fn fai_action(&self) -> &'static str {
         match self {
             Self::Directory => "dirinstall",
-            Self::DiskFile | Self::DisksClassic | Self::DisksImage { .. } => "install",
+            Self::DiskFile
+            | Self::DisksClassic
+            | Self::DisksImage { .. }
+            | Self::ImageOnDisk { .. } => "install",
             Self::RunningSystem => "softupdate",
         }
     }
@@ -58,6 +70,22 @@ impl TargetProfile {
     /// True if disks are partitioned.
     pub fn has_disks(&self) -> bool {
         !matches!(self, Self::Directory | Self::RunningSystem)
+    }
+
+    /// The image that is laid down, where one is.
+    pub fn image(&self) -> Option<&ImageRef> {
+        match self {
+            Self::DisksImage { image } | Self::ImageOnDisk { image, .. } => Some(image),
+            Self::Directory | Self::DiskFile | Self::RunningSystem | Self::DisksClassic => None,
+        }
+    }
+
+    /// The image as a ready-made file system, where there is one.
+    pub fn ready_made(&self) -> Option<&ReadyMade> {
+        match self {
+            Self::ImageOnDisk { ready_made, .. } => ready_made.as_deref(),
+            _ => None,
+        }
     }
 
     /// True if the machine that runs the plan is the one that is installed: its hardware is the
@@ -118,6 +146,9 @@ pub struct Discovered {
     pub unknown_packages: Vec<String>,
     /// The base file that was fetched, an absolute path; `None` if none was.
     pub base_file: Option<String>,
+    /// Tasks up to partition whose hooks have run: what they do to disks is in the facts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks_done: Vec<Phase>,
 }
 
 impl Discovered {
@@ -130,6 +161,11 @@ impl Discovered {
         }
         if other.base_file.is_some() {
             self.base_file.clone_from(&other.base_file);
+        }
+        for phase in &other.hooks_done {
+            if !self.hooks_done.contains(phase) {
+                self.hooks_done.push(*phase);
+            }
         }
     }
 }
@@ -297,6 +333,9 @@ pub enum Action {
     Format {
         /// The volume.
         volume: Volume,
+        /// Laid down as blocks in place of making an empty one; the image's files are in it then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ready_made: Option<Box<ReadyMade>>,
     },
     /// Write FAI's `fstab` and `disk_var.sh` to the log directory.
     StorageFiles {

@@ -1,6 +1,7 @@
 //! What is decided beforehand about an installation's end: how the machine restarts, what a failure
 //! leads to, and what stays of the system that was there.
 
+use crate::manners::FailurePolicy;
 use serde::{Deserialize, Serialize};
 
 /// The policies of one installation. Without a word from anybody: firmware, hold, keep.
@@ -10,14 +11,14 @@ pub struct InstallPolicy {
     /// How the installed system is started for the first time.
     pub restart: Restart,
     /// What happens when a step fails.
-    pub on_failure: OnFailure,
+    pub on_failure: FailurePolicy,
     /// True to keep `/etc` of the system that is replaced, but for its secrets, with the logs.
     pub keep_old_etc: bool,
 }
 
 impl Default for InstallPolicy {
     fn default() -> Self {
-        Self { restart: Restart::Firmware, on_failure: OnFailure::Hold, keep_old_etc: true }
+        Self { restart: Restart::Firmware, on_failure: FailurePolicy::Hold, keep_old_etc: true }
     }
 }
 
@@ -30,18 +31,4 @@ pub enum Restart {
     Firmware,
     /// By kexec(8), without the firmware; by the firmware where that fails.
     Kexec,
-}
-
-/// What happens when an installation fails.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnFailure {
-    /// The failed step is tried again a few times, then the machine waits.
-    Retry,
-    /// The machine waits, reachable, for somebody to mend the cause and resume. It never restarts by
-    /// itself: that would be an endless loop.
-    #[default]
-    Hold,
-    /// The machine is switched off.
-    PowerOff,
 }

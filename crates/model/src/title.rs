@@ -51,7 +51,11 @@ impl Action {
                 let size = ByteSize(volume.size_bytes).rounded();
                 format!("make logical volume {} of {size}", volume.device)
             }
-            Self::Format { volume } => format_volume(volume),
+            Self::Format { volume, ready_made: None } => format_volume(volume),
+            Self::Format { volume, ready_made: Some(made) } => {
+                let (kind, name) = (&made.file_system, &made.blocks.name);
+                format!("lay {kind} {name} down on {} as blocks, and grow it", volume.device)
+            }
             Self::StorageFiles { .. } => "write fstab and disk_var.sh".to_owned(),
             Self::Mount { volume } => {
                 let point = volume.mount_point.as_deref().unwrap_or("-");

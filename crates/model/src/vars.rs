@@ -17,6 +17,17 @@ pub struct Var {
 #[serde(transparent)]
 pub struct Vars(pub BTreeMap<String, Var>);
 
+/// True for a variable whose value must not be shown: in logs, on pages, in comparisons.
+pub fn is_secret(name: &str) -> bool {
+    const PARTS: [&str; 5] = ["PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN"];
+    const ENDINGS: [&str; 8] =
+        ["PW", "PASS", "API_KEY", "APIKEY", "ACCESS_KEY", "PRIVATE", "PRIVATE_KEY", "CREDENTIALS"];
+    let name = name.to_ascii_uppercase();
+    PARTS.iter().any(|part| name.contains(part))
+        || ENDINGS.iter().any(|ending| name.ends_with(ending))
+        || name.split('_').any(|word| matches!(word, "PW" | "PASS"))
+}
+
 impl Vars {
     /// Sets `name`, replacing what was there.
     pub fn set(&mut self, name: &str, value: impl Into<String>, origin: &str) {
@@ -32,5 +43,34 @@ impl Vars {
     /// Takes over everything in `other`, which wins.
     pub fn extend(&mut self, other: &Vars) {
         self.0.extend(other.0.iter().map(|(name, var)| (name.clone(), var.clone())));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_told_by_their_names() {
+        for name in [
+            "ROOTPW",
+            "USERPW",
+            "rootpw",
+            "LOGPASSWD",
+            "api_token",
+            "DB_SECRET",
+            "LUKS_PASSPHRASE",
+            "S3_API_KEY",
+            "DB_PASS",
+            "PASS_OF_ADMIN",
+            "WG_PRIVATE_KEY",
+            "WG_PRIVATE",
+            "TOKEN_URL",
+        ] {
+            assert!(is_secret(name), "{name}");
+        }
+        for name in ["LOGDIR", "PATH", "release", "KEYMAP", "PRIVATE_NETWORK", "COMPASSES", "PWD"] {
+            assert!(!is_secret(name), "{name}");
+        }
     }
 }

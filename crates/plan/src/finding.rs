@@ -77,6 +77,11 @@ impl Finding {
         self.at_column(line, 1, first.len() as u32)
     }
 
+    /// About a line whose text is not at hand; about the whole file for line 0.
+    pub fn at_line(self, file: &str, line: u32) -> Diagnostic {
+        self.at(Location { line, ..Location::file(file) }, None)
+    }
+
     /// About something that is not there, or a file without lines.
     pub fn at_file(self, file: &str) -> Diagnostic {
         self.at(Location::file(file), None)

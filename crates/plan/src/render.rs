@@ -1,8 +1,10 @@
 //! A plan as text for people: by phase, each step with what it does and why.
 
 use crate::storage;
+use hostwright_model::boot_loader::{BootSetup, KernelFiles};
 use hostwright_model::phase::Phase;
-use hostwright_model::plan::{Action, Plan, Stage, Step};
+use hostwright_model::plan::{Action, Plan, Stage, Step, TargetFile};
+use hostwright_model::storage::{EncryptionKey, TpmSealing};
 use std::fmt::Write;
 
 /// Columns of a step's title before its reason follows on a line of its own.
@@ -49,7 +51,7 @@ fn render_step(text: &mut String, step: &Step) {
     let line = format!("  {:<TITLE_COLUMNS$}  # {}", step.action.title(), reason(step));
     let _ = writeln!(text, "{}", line.trim_end_matches([' ', '#']));
     details(&step.action).iter().for_each(|detail| {
-        let _ = writeln!(text, "      {detail}");
+        let _ = writeln!(text, "{}", format!("      {detail}").trim_end());
     });
 }
 
@@ -86,12 +88,63 @@ pub(crate) fn details(action: &Action) -> Vec<String> {
             }
             lines
         }
-        Action::Format { volume } if !volume.create_options.is_empty() => {
+        Action::Format { volume, .. } if !volume.create_options.is_empty() => {
             vec![format!("with {}", volume.create_options.join(" "))]
         }
         Action::Mount { volume } => vec![format!("options {}", volume.mount_options)],
+        Action::Encrypt { encrypted } if !encrypted.create_options.is_empty() => {
+            let mut lines = wrapped(encrypted.create_options.iter().map(String::as_str), 84);
+            lines.extend(opened_by(&encrypted.key));
+            lines
+        }
+        Action::WriteFiles { files, remove, .. } => {
+            let removed = remove.iter().map(|path| format!("without {path} of the image"));
+            removed.chain(files.iter().flat_map(written)).collect()
+        }
+        Action::BootLoader { setup } => boot_loader(setup),
+        Action::LoadKernel { setup } => setup.kernel.iter().map(kernel_line).collect(),
         _ => Vec::new(),
     }
+}
+
+/// Ways to open an encrypted device besides its key file.
+fn opened_by(key: &EncryptionKey) -> Vec<String> {
+    let EncryptionKey::RandomFile { tpm2, recovery_key } = key else { return Vec::new() };
+    let pcrs = |tpm: &TpmSealing| tpm.pcrs.iter().map(u8::to_string).collect::<Vec<_>>().join("+");
+    let sealed = tpm2.as_ref().map(|tpm| format!("opened by the TPM, registers {}", pcrs(tpm)));
+    let recovery = recovery_key.then(|| "a recovery key goes to the server".to_owned());
+    sealed.into_iter().chain(recovery).collect()
+}
+
+/// A file with its text.
+fn written(file: &TargetFile) -> Vec<String> {
+    let head = format!("{} ({:o})", file.path, file.mode);
+    let lines = file.content.lines().map(|line| format!("    {}", line.replace('\t', "    ")));
+    std::iter::once(head).chain(lines.map(|line| line.trim_end().to_owned())).collect()
+}
+
+fn kernel_line(kernel: &KernelFiles) -> String {
+    match &kernel.initrd {
+        Some(initrd) => format!("{} with {initrd}", kernel.kernel),
+        None => kernel.kernel.clone(),
+    }
+}
+
+fn boot_loader(setup: &BootSetup) -> Vec<String> {
+    let mut lines: Vec<String> = setup.kernel.iter().map(kernel_line).collect();
+    if setup.rebuild_initrd {
+        lines.push("with an initramfs that is made anew".to_owned());
+    }
+    lines.push(format!("root=UUID of {} {}", setup.root_device, setup.kernel_args.join(" ")));
+    let ways = [
+        (setup.nvram_entry, "an entry in the firmware's list"),
+        (setup.removable_path, "the path that firmware tries without one"),
+    ];
+    let found: Vec<&str> = ways.iter().filter(|(is, _)| *is).map(|(_, way)| *way).collect();
+    if !found.is_empty() {
+        lines.push(format!("found by {}", found.join(", and by ")));
+    }
+    lines
 }
 
 /// Words in lines of at most `columns`.
@@ -115,7 +168,9 @@ fn render_left_out(text: &mut String, plan: &Plan) {
         Action::FetchImage { image } => Some(image),
         _ => None,
     });
-    let Some(image) = image else { return };
+    // Without a config space there is nothing to leave out.
+    let has_space = plan.stages.iter().any(|stage| stage.phase < Phase::Install);
+    let Some(image) = image.filter(|_| has_space) else { return };
     let phases = [Phase::Debconf, Phase::Repository, Phase::Updatebase, Phase::Instsoft];
     let names: Vec<&str> = phases.iter().map(|phase| phase.name()).collect();
     let _ = writeln!(

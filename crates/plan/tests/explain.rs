@@ -92,3 +92,54 @@ fn two_commits_and_two_machines_are_compared() {
     insta::assert_snapshot!("one_file", difference((&old_tree, &old), (&motd_only, &old)));
     assert_eq!(difference((&old_tree, &old), (&old_tree, &old)), "no difference\n");
 }
+
+#[test]
+fn devices_of_a_known_machine_are_explained_by_their_lines() {
+    let text = "disk_config disk1 disklabel:gpt\nprimary / 2G ext4 rw\nprimary - 1G - -\n\n\
+                disk_config disk2 disklabel:gpt\nprimary - 2G - -\nprimary - 1G - -\n\n\
+                disk_config disk3 sameas:disk2\n\n\
+                disk_config raid\nraid1 /srv disk2.1,disk3.1 ext4 rw\n";
+    let mut tree = support::minimal();
+    tree.files.insert("disk_config/RAIDED".to_owned(), TreeFile::file(text, false));
+    let (space, _) = parse(&tree);
+    let mut facts = support::machine("bios-virtio-20g");
+    for name in ["vdb", "vdc"] {
+        let disk =
+            hostwright_model::facts::Disk { name: name.to_owned(), ..facts.disks[0].clone() };
+        facts.disks.push(disk);
+    }
+    let (classes, vars) = ("DEFAULT RAIDED LAST".parse().unwrap(), Vars::default());
+    let asked = Asked::new(&tree, &space, Some(&classes), &vars).on(&facts);
+    for (device, line) in [("vda2", 3), ("/dev/vdc2", 7), ("md0", 12), ("vdb1", 6)] {
+        let found = explain(&asked, &Subject::Partition(device.to_owned()));
+        let at = found.because.iter().filter_map(|it| it.at.as_ref()).map(|at| at.line);
+        assert!(at.clone().any(|at| at == line), "{device}: {}", found.render());
+    }
+    let nothing = explain(&asked, &Subject::Partition("vda9".to_owned()));
+    assert!(nothing.answer.contains("does not ask for it"), "{}", nothing.render());
+}
+
+#[test]
+fn classes_that_contradict_each_other_are_told() {
+    let mut tree = support::minimal();
+    let file = TreeFile::file("[WEB]\nconflicts = [\"BASE\"]\n", false);
+    tree.files.insert("class/dependencies.toml".to_owned(), file);
+    let (space, _) = parse(&tree);
+    let (classes, vars) = ("DEFAULT BASE WEB LAST".parse().unwrap(), Vars::default());
+    let asked = Asked::new(&tree, &space, Some(&classes), &vars);
+    let found = explain(&asked, &Subject::Package("less".to_owned()));
+    assert!(found.because[0].text.contains("class-conflict"), "{}", found.render());
+}
+
+#[test]
+fn a_package_that_is_asked_for_twice_keeps_both_in_a_comparison() {
+    let mut old_tree = support::minimal();
+    let text = "PACKAGES install\nnginx\n";
+    old_tree.files.insert("package_config/DEFAULT".to_owned(), TreeFile::file(text, false));
+    let mut new_tree = old_tree.clone();
+    let text = "PACKAGES install\nnginx\nPACKAGES remove\nnginx\n";
+    new_tree.files.insert("package_config/DEFAULT".to_owned(), TreeFile::file(text, false));
+    let inputs = inputs("bios-virtio-20g", "DEFAULT AMD64 BASE DEBIAN GRUB_PC demohost LAST");
+    let text = difference((&old_tree, &inputs), (&new_tree, &inputs));
+    assert!(text.contains("install, then remove"), "{text}");
+}

@@ -6,7 +6,8 @@ mod support;
 
 use hostwright_model::ids::Digest;
 use hostwright_model::image::{ImageOrigin, ImageRef};
-use hostwright_model::plan::{Inputs, Plan, TargetProfile};
+use hostwright_model::plan::{Action, Inputs, Plan, TargetProfile};
+use hostwright_model::policy::Restart;
 use hostwright_plan::{ConfigTree, check, check_plan, parse, render, resolve};
 use support::{inputs, machine, minimal, simple};
 
@@ -78,6 +79,67 @@ fn minimal_image_nvme() {
     let facts = machine("uefi-nvme-512g");
     let inputs = inputs(facts, image(MINIMAL_EFI), MINIMAL_EFI, &MINIMAL_VARS);
     insta::assert_snapshot!(text(&plan(&minimal(), &inputs)));
+}
+
+const MACHINE_FILE: &str = "\
+[image]
+name = 'demo'
+
+[boot]
+loader = 'grub-uefi'
+kernel_args = ['quiet']
+kexec = true
+
+[network]
+renderer = 'netplan'
+dns = { servers = ['192.0.2.53'], search = ['example.org'] }
+
+[[network.interface]]
+name = 'eth0'
+addresses = ['192.0.2.7/24']
+gateway4 = '192.0.2.1'
+";
+
+/// Our example with a machine file for the machine of the tests.
+fn with_machine_file(text: &str) -> ConfigTree {
+    let mut tree = minimal();
+    let file = hostwright_plan::TreeFile::file(text, false);
+    tree.files.insert("machines/demohost.toml".into(), file);
+    tree
+}
+
+#[test]
+fn minimal_image_with_a_machine_file() {
+    let facts = machine("uefi-nvme-512g");
+    let inputs = inputs(facts, image(MINIMAL_EFI), MINIMAL_EFI, &MINIMAL_VARS);
+    let made = plan(&with_machine_file(MACHINE_FILE), &inputs);
+    insta::assert_snapshot!(text(&made));
+    let loads = |action: &Action| matches!(action, Action::LoadKernel { .. });
+    assert!(made.steps().any(|(_, step)| loads(&step.action)));
+    assert!(made.policy.is_some_and(|policy| policy.restart == Restart::Kexec));
+}
+
+#[test]
+fn a_machine_file_that_contradicts_the_run_is_refused() {
+    let facts = machine("uefi-nvme-512g");
+    let inputs = inputs(facts, image(MINIMAL_EFI), MINIMAL_EFI, &MINIMAL_VARS);
+    for (from, to, expected) in [
+        ("'demo'", "'other'", "machines/demohost.toml:1:1: error[bad-image-name]"),
+        ("grub-uefi", "grub-bios", "machines/demohost.toml:4:1: error[wrong-loader]"),
+        ("renderer = 'netplan'\n", "", "machines/demohost.toml:9:1: error[no-renderer]"),
+        ("'eth0'", "'eth9'", "machines/demohost.toml:13:1: error[bad-network]"),
+        ("'192.0.2.1'", "'10.0.0.1'", "machines/demohost.toml:13:1: error[bad-network]"),
+        (
+            "[image]",
+            "[encryption]\nvolumes = true\n[image]",
+            "machines/demohost.toml:1:1: error[bad-m",
+        ),
+    ] {
+        let (space, _) = parse(&with_machine_file(&MACHINE_FILE.replacen(from, to, 1)));
+        let found = resolve(&space, &inputs).unwrap_err();
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert!(found.len() == 1 && found[0].starts_with(expected), "{expected}: {found:#?}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod support;
 
+use hostwright_model::quirk::Quirk;
 use hostwright_plan::{TreeFile, check, diagnostic_codes};
 use std::collections::BTreeSet;
 
@@ -29,6 +30,42 @@ fn every_code_has_a_line_in_the_reference() {
         "docs/reference/diagnostics.md is out of date: run \
          HOSTWRIGHT_WRITE_REFERENCE=1 cargo nextest run -p hostwright-plan --test reference"
     );
+}
+
+const QUIRKS_HEAD: &str = "\
+# What `--fai-bugs` does
+
+Where FAI does something else than its documentation says, Hostwright does what the documentation says.
+`--fai-bugs` (in the server's configuration `fai_bugs`, for a tool called alone `HOSTWRIGHT_FAI_BUGS=1`)
+gives what FAI does. Each place warns with its name when it makes a difference:
+
+| warning | what FAI does |
+|---|---|
+";
+
+#[test]
+fn every_quirk_has_a_line_in_the_reference() {
+    let rows = Quirk::ALL.iter();
+    let rows = rows.map(|(quirk, what)| format!("| `{}` |{what} |\n", quirk.id()));
+    let wanted = QUIRKS_HEAD.to_owned() + &rows.collect::<String>();
+    let path = support::project().join("docs/reference/fai-bugs.md");
+    if support::is_set("HOSTWRIGHT_WRITE_REFERENCE") {
+        support::write_text(&path, &wanted);
+    }
+    let found = support::read_text(&path);
+    assert!(
+        found == wanted,
+        "docs/reference/fai-bugs.md is out of date: run \
+         HOSTWRIGHT_WRITE_REFERENCE=1 cargo nextest run -p hostwright-plan --test reference"
+    );
+}
+
+#[test]
+fn quirks_of_the_planner_warn_under_their_own_names() {
+    let planned = [Quirk::StickyRemoval, Quirk::CylinderAlignment, Quirk::KeptBelowRemade];
+    for quirk in planned {
+        assert!(diagnostic_codes().any(|(code, _)| code == quirk.id()), "{}", quirk.id());
+    }
 }
 
 #[test]

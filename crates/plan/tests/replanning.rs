@@ -10,7 +10,7 @@ use hostwright_model::image::{ImageOrigin, ImageRef};
 use hostwright_model::phase::Phase;
 use hostwright_model::plan::{Inputs, Plan, Skip, Step, TargetProfile};
 use hostwright_model::vars::Var;
-use hostwright_plan::{ConfigTree, TreeFile, check_plan, parse, resolve};
+use hostwright_plan::{ConfigTree, TreeFile, advise, check_plan, parse, resolve};
 use support::{inputs, machine, minimal, simple};
 
 const CLASSES: &str = "DEFAULT LINUX AMD64 DHCPC FAIBASE DEBIAN DEMO GRUB_PC demohost LAST";
@@ -226,6 +226,43 @@ fn a_disk_list_says_which_disk_is_the_first() {
     assert_eq!(plan.layout.unwrap().disks[0].device, "/dev/vdb");
 }
 
+#[test]
+fn a_layout_that_does_not_fit_is_open_while_hooks_may_change_that() {
+    for (target, hooks) in targets().into_iter().flat_map(|target| {
+        let hooks = [Phase::Action, Phase::Install, Phase::Partition];
+        hooks.map(|phase| (target.clone(), phase))
+    }) {
+        let mut tree = simple();
+        let hook = TreeFile::file("#!/bin/sh\n", true);
+        tree.files.insert(format!("hooks/{hooks}.DEFAULT"), hook);
+        let (space, _) = parse(&tree);
+        let mut inputs = inputs_for(&target);
+        inputs.facts.disks[0].size_bytes = 1 << 20;
+        if target == TargetProfile::Directory {
+            assert!(resolve(&space, &inputs).unwrap().open.is_empty());
+            continue;
+        }
+        let plan = resolve(&space, &inputs).unwrap();
+        assert_eq!(check_plan(&plan, &inputs), []);
+        let last = plan.stages.last().unwrap();
+        assert_eq!((last.phase, last.barrier, plan.layout.is_none()), (hooks, true, true));
+        assert!(plan.open[0].contains("disk-config-disk-too-small"), "{:?}", plan.open);
+        let advice = advise(&space, &inputs);
+        assert!(advice.iter().any(|found| found.code == "disk-config-disk-too-small"));
+
+        inputs.discovered.hooks_done = Phase::ALL.to_vec();
+        let refused = resolve(&space, &inputs).unwrap_err();
+        assert_eq!(refused[0].code, "disk-config-disk-too-small");
+        let skip = Skip { phase: Phase::Partition, by: "disk_var.sh".into() };
+        inputs.skips = vec![skip];
+        let later = resolve(&space, &inputs).unwrap();
+        assert_eq!(check_plan(&later, &inputs), []);
+        let (done, more) = (steps(&plan), steps(&later));
+        assert_eq!(more[..done.len()], done, "{hooks} on {target:?}");
+        assert!(later.steps().any(|(_, step)| step.id.as_str() == "mount/fstab"));
+    }
+}
+
 fn with_action(action: &str, target: TargetProfile) -> Inputs {
     let mut inputs = inputs_for(&target);
     inputs.vars.as_mut().unwrap().set("FAI_ACTION", action, "command line");
@@ -272,7 +309,7 @@ fn the_running_system_is_neither_partitioned_nor_unmounted() {
 }
 
 #[test]
-fn hooks_with_the_name_of_old_are_sourced() {
+fn hooks_with_the_name_of_old_are_left_out() {
     let mut tree = minimal();
     let hook = TreeFile::file("#!/bin/bash\n", true);
     tree.files.insert("hooks/instsoft.DEFAULT.source".to_owned(), hook);
@@ -280,11 +317,35 @@ fn hooks_with_the_name_of_old_are_sourced() {
     assert!(found.iter().any(|found| found.code == "legacy-name"));
     let mut inputs = inputs_for(&TargetProfile::Directory);
     inputs.classes = Some("DEFAULT BASE demohost LAST".parse().unwrap());
-    let is_there = |inputs: &Inputs| {
-        let plan = resolve(&space, inputs).unwrap();
-        plan.steps().any(|(_, step)| step.action.title() == "source hooks/instsoft.DEFAULT.source")
-    };
-    assert!(is_there(&inputs));
-    inputs.rules.fai_bugs = true;
-    assert!(!is_there(&inputs), "FAI itself leaves it out");
+    for fai_bugs in [false, true] {
+        inputs.rules.fai_bugs = fai_bugs;
+        let plan = resolve(&space, &inputs).unwrap();
+        assert!(!plan.steps().any(|(_, step)| step.action.title().contains(".source")));
+    }
+}
+
+#[test]
+fn a_class_that_is_named_twice_has_its_steps_twice() {
+    let (space, _) = parse(&tree());
+    for target in targets() {
+        let mut inputs = inputs_for(&target);
+        let once = resolve(&space, &inputs).unwrap();
+        let mut classes = inputs.classes.clone().unwrap();
+        classes.push_again("DEBIAN".parse().unwrap());
+        inputs.classes = Some(classes);
+        inputs.rules.fai_bugs = true;
+        let twice = resolve(&space, &inputs).unwrap();
+        assert_eq!(check_plan(&twice, &inputs), []);
+        let count = |plan: &Plan, id: &str| {
+            plan.steps().filter(|(_, step)| step.id.as_str().split('#').next() == Some(id)).count()
+        };
+        for id in ["hook/updatebase.DEBIAN", "var/DEBIAN", "debconf/DEBIAN"] {
+            let before = count(&once, id);
+            assert_eq!(count(&twice, id), before * 2, "{id} on {target:?}");
+        }
+        assert_eq!(
+            count(&twice, "hook/updatebase.DEFAULT"),
+            count(&once, "hook/updatebase.DEFAULT")
+        );
+    }
 }

@@ -242,7 +242,7 @@ primary /var 10G ext4 rw
         }),
         ("plan-destroys-kept", &kept, |plan| {
             change(plan, "format/sda1", |action| {
-                let Action::Format { volume } = action else { panic!() };
+                let Action::Format { volume, .. } = action else { panic!() };
                 volume.device = "/dev/sda2".to_owned();
             });
         }),

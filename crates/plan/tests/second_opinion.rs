@@ -69,7 +69,7 @@ fn table<'a>(plan: &'a mut Plan, id: &str) -> &'a mut hostwright_model::storage:
 
 fn volume<'a>(plan: &'a mut Plan, id: &str) -> &'a mut hostwright_model::storage::Volume {
     match &mut step(plan, id).action {
-        Action::Format { volume } | Action::Mount { volume } => volume,
+        Action::Format { volume, .. } | Action::Mount { volume } => volume,
         other => panic!("{other:?} has no volume"),
     }
 }

@@ -268,7 +268,7 @@ const REUSED_TABLE: &[(&str, &[Finding])] = &[
     (
         "disk_config sda preserve_always:1\nprimary - 4G - -\ndisk_config lvm\nvg v sda1\n\
          v-r / 1G ext4 rw\n",
-        &[(Code::KeepNotPossible, Warning, 4, 4)],
+        &[(Code::KeepNotPossible, Error, 4, 4)],
     ),
     (
         "disk_config sda preserve_always:1\nprimary / 1G ext4 rw\n",
@@ -320,6 +320,10 @@ const FAI_BUGS_TABLE: &[(&str, &[Finding])] = &[(
     &[(Code::CylinderAlignment, Warning, 1, 13)],
 )];
 
+/// An error on [`reused`] disks, unless FAI's ways are asked for.
+const REMADE: &str = "disk_config sda preserve_always:1\nprimary - 4G - -\ndisk_config lvm\n\
+                      vg v sda1\nv-r / 1G ext4 rw\n";
+
 /// Compares all findings, and that each can be shown: a message, a cure, the line of text.
 fn assert_findings(text: &str, expected: &[Finding], facts: &StorageFacts) {
     let found = examine("disk_config/X", text, Some("X"), facts);
@@ -363,6 +367,9 @@ fn each_mistake_is_found_once_and_where_it_is() {
         assert_findings(text, expected, &StorageFacts { fai_bugs: true, ..reused() });
         assert_findings(text, &[], &reused());
     }
+    let warnings =
+        [(Code::CylinderAlignment, Warning, 1, 13), (Code::KeepNotPossible, Warning, 4, 4)];
+    assert_findings(REMADE, &warnings, &StorageFacts { fai_bugs: true, ..reused() });
 }
 
 #[test]

@@ -12,13 +12,16 @@
 //!
 //! An open run (armed, booting, running) makes its machine boot the agent, however often it boots;
 //! a run that has ended makes it boot its disk. After a failure that disk may hold nothing that
-//! boots: the machine stays up and waits, and is armed again by an operator.
+//! boots: the machine stays up and waits. An operator has it take the run up again, which is its next
+//! attempt, or arms it anew.
 
+mod attendance;
 mod installs;
 mod machines;
 mod recovery;
 mod reports;
 
+pub(crate) use attendance::Attendants;
 pub(crate) use installs::installer_file;
 pub(crate) use reports::AgentCall;
 
@@ -31,9 +34,10 @@ use crate::state::{State, StateError};
 use hostwright_model::ids::RunId;
 use hostwright_model::installer::InstallerManifest;
 use hostwright_model::progress::RunProgress;
+use hostwright_store::RemoteStore;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -42,6 +46,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) state: State,
+    /// The image store, if it is elsewhere.
+    pub(crate) remote_store: Option<Arc<RemoteStore>>,
     pub(crate) fleet: Fleet,
     pub(crate) keys: Keys,
     /// What FAI's monitor was told.
@@ -50,6 +56,8 @@ pub(crate) struct App {
     pub(crate) last_event: watch::Sender<u64>,
     /// Cancelled when the server shall end; streams that would go on for ever end with it.
     pub(crate) stop: CancellationToken,
+    /// Agents that attend to machines, as they were heard last.
+    pub(crate) attendants: Attendants,
     installer: RwLock<Option<InstallerManifest>>,
     addresses: OnceLock<Addresses>,
     /// Held as long as the server lives: two servers on one state would undo each other's work.
@@ -65,7 +73,10 @@ struct Addresses {
 
 impl App {
     /// Opens the state, and makes it at the first start.
-    pub(crate) async fn open(config: Config) -> Result<Self, StateError> {
+    pub(crate) async fn open(
+        config: Config,
+        remote_store: Option<Arc<RemoteStore>>,
+    ) -> Result<Self, StateError> {
         let dir = config.state_dir.clone();
         let lock = prepare(&dir)?;
         let keys = Keys::open(&dir)?;
@@ -84,11 +95,13 @@ impl App {
         Ok(Self {
             config,
             state,
+            remote_store,
             fleet,
             keys,
             monitor: Board::default(),
             last_event,
             stop: CancellationToken::new(),
+            attendants: Attendants::default(),
             installer: RwLock::default(),
             addresses: OnceLock::new(),
             _lock: lock,

@@ -2,38 +2,63 @@
 //!
 //! ```text
 //! GET /files/DIGEST   for the agent of an open run, with its token
-//! GET /store/…        packs, manifests and maps by digest, as the store lies on disk
+//! GET /store/…        packs, manifests, maps, upgrades and deltas by digest, as the store lies on
+//!                     disk or elsewhere
 //! ```
 
 use crate::api::AgentRun;
 use crate::app::{App, installer_file};
 use crate::problem::Problem;
+use crate::store_files;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use hostwright_model::ids::Digest;
+use hostwright_store::RemoteStore;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tower::ServiceBuilder;
 use tower_http::services::{ServeDir, ServeFile};
+use tower_http::set_header::SetResponseHeaderLayer;
 
 /// The default of 64 KiB costs twice the processor time.
 const CHUNK_BYTES: usize = 256 << 10;
 
+/// Directories of a store that are published.
+const PUBLISHED: [&str; 5] = ["packs", "manifests", "maps", "upgrades", "deltas"];
+
 /// The routes `/files/…` and `/store/…`.
 pub(crate) fn router(app: &Arc<App>) -> Router {
-    let store = |part: &str| {
-        let dir = ServeDir::new(app.config.store_dir.join(part));
-        dir.append_index_html_on_directories(false).with_buf_chunk_size(CHUNK_BYTES)
-    };
-    Router::new()
-        .route("/files/{digest}", get(file))
-        .with_state(Arc::clone(app))
-        .nest_service("/store/packs", store("packs"))
-        .nest_service("/store/manifests", store("manifests"))
-        .nest_service("/store/maps", store("maps"))
+    let files = Router::new().route("/files/{digest}", get(file)).with_state(Arc::clone(app));
+    match &app.remote_store {
+        Some(remote) => files.merge(remote_router(remote)),
+        None => PUBLISHED.into_iter().fold(files, |router, part| {
+            let dir = ServeDir::new(app.config.store_dir.join(part));
+            let dir = dir.append_index_html_on_directories(false).with_buf_chunk_size(CHUNK_BYTES);
+            let cache = HeaderValue::from_static(store_files::cache_control(part));
+            let layer = SetResponseHeaderLayer::if_not_present(
+                CACHE_CONTROL,
+                move |answer: &Response<_>| answer.status().is_success().then(|| cache.clone()),
+            );
+            let dir = ServiceBuilder::new().layer(layer).service(dir);
+            router.nest_service(&format!("/store/{part}"), dir)
+        }),
+    }
+}
+
+/// `/store/…` from a store that is elsewhere.
+fn remote_router(remote: &Arc<RemoteStore>) -> Router {
+    PUBLISHED.into_iter().fold(Router::new(), |router, part| {
+        let store = Arc::clone(remote);
+        let answer = move |Path(name): Path<String>, method: Method, headers: HeaderMap| async move {
+            store_files::answer(store, part, &name, &method, &headers).await
+        };
+        router.route(&format!("/store/{part}/{{name}}"), get(answer))
+    })
 }
 
 async fn file(

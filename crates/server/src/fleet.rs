@@ -14,8 +14,9 @@ use std::net::Ipv4Addr;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 
-/// Machines that nobody described are remembered up to this number; addresses can be forged.
-const UNKNOWN_LIMIT: usize = 1000;
+/// Machines that nobody described are remembered up to this number, the latest; addresses can be
+/// forged.
+pub(crate) const UNKNOWN_LIMIT: usize = 1000;
 /// An unknown machine that goes on asking is written down this often.
 const UNKNOWN_PERIOD_MS: i64 = 60_000;
 
@@ -205,6 +206,15 @@ impl Fleet {
         });
     }
 
+    /// An operator asked for a failed run to be taken up again.
+    pub(crate) fn asked_to_resume(&self, run: &Run) {
+        self.change(&run.machine, |member| {
+            if let Some(latest) = member.machine.run.as_mut().filter(|known| known.id == run.id) {
+                latest.resume_asked_at_ms = run.resume_asked_at_ms;
+            }
+        });
+    }
+
     /// A step of some machine's boot. What it means for an unknown machine, to be kept.
     pub(crate) fn saw(&self, mac: MacAddr, event: BootEvent) -> Option<UnknownMachine> {
         let name = self.read().by_mac.get(&mac).cloned();
@@ -216,7 +226,7 @@ impl Fleet {
         let seen = UnknownMachine { mac, last_seen_ms: event.at_ms, asked_for };
         let mut inner = self.write();
         if inner.unknown.len() >= UNKNOWN_LIMIT && !inner.unknown.contains_key(&mac) {
-            return None;
+            inner.forget_oldest_unknown();
         }
         let before = inner.unknown.insert(mac, seen.clone());
         drop(inner);
@@ -259,6 +269,13 @@ impl Fleet {
 }
 
 impl Inner {
+    fn forget_oldest_unknown(&mut self) {
+        let oldest = self.unknown.values().min_by_key(|seen| seen.last_seen_ms);
+        if let Some(mac) = oldest.map(|seen| seen.mac) {
+            self.unknown.remove(&mac);
+        }
+    }
+
     fn insert(&mut self, member: Member) {
         let spec = &member.machine.spec;
         self.by_mac.extend(spec.macs.iter().map(|mac| (*mac, spec.name.clone())));
@@ -268,5 +285,28 @@ impl Inner {
     fn remove(&mut self, name: &MachineName) -> Option<Member> {
         self.by_mac.retain(|_, owner| owner != name);
         self.machines.remove(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hostwright_netboot::BootStep;
+
+    #[test]
+    fn the_latest_unknown_machines_are_listed_however_many_ask() {
+        let fleet = Fleet::new(Vec::new(), Vec::new());
+        let count = UNKNOWN_LIMIT as u32 + 5;
+        for number in 0..count {
+            let [a, b, c, d] = number.to_be_bytes();
+            let mac = MacAddr([0x52, 0x54, a, b, c, d]);
+            let step = BootStep::Declined { address: Ipv4Addr::LOCALHOST };
+            let event = BootEvent { mac: Some(mac), address: None, at_ms: number.into(), step };
+            assert!(fleet.saw(mac, event).is_some(), "{number} is not kept");
+        }
+        let listed = fleet.unknown();
+        assert_eq!(listed.len(), UNKNOWN_LIMIT);
+        let seen: Vec<i64> = listed.iter().map(|seen| seen.last_seen_ms).collect();
+        assert_eq!((seen[0], seen[UNKNOWN_LIMIT - 1]), (i64::from(count) - 1, 5));
     }
 }

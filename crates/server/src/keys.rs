@@ -5,6 +5,8 @@
 //! STATE/server.key       32 random bytes, from which the tokens of runs are derived
 //! ```
 //!
+//! The authority of a run's certificates is derived from the same key (`authority.rs`).
+//!
 //! A run's token is not stored anywhere: it is the keyed BLAKE3 of the run's id, made again whenever
 //! its machine loads its boot script, also after the server was started again. The database holds
 //! its hash.
@@ -44,6 +46,12 @@ impl Keys {
     /// True if `token` is the operators'. Hashes are compared in constant time.
     pub(crate) fn is_operator(&self, token: &str) -> bool {
         blake3::hash(token.as_bytes()) == self.operator
+    }
+
+    /// The secret of a run's authority; see `authority.rs`.
+    pub(crate) fn authority_seed(&self, run: &RunId) -> [u8; 32] {
+        let text = format!("authority of {run}");
+        *blake3::keyed_hash(&self.server, text.as_bytes()).as_bytes()
     }
 
     /// The token of a run.

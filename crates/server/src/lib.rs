@@ -15,6 +15,7 @@
 
 mod api;
 mod app;
+mod authority;
 mod boot;
 mod config;
 mod files;
@@ -27,8 +28,9 @@ mod problem;
 mod serve;
 mod space;
 mod state;
+mod store_files;
 
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, StoreConfig};
 pub use keys::OPERATOR_TOKEN_FILE;
 pub use serve::{Bound, ServeError, serve};
 pub use state::StateError;

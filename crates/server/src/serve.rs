@@ -5,7 +5,7 @@ use crate::boot::{BootDesk, INITRD, KERNEL, keep_notes};
 use crate::config::{Config, boot_address};
 use crate::keys::OPERATOR_TOKEN_FILE;
 use crate::state::StateError;
-use crate::{api, files, monitor, package_proxy, page};
+use crate::{api, files, monitor, package_proxy, page, store_files};
 use axum::Router;
 use hostwright_netboot::decide::SharedLeases;
 use hostwright_netboot::dhcp::{DhcpError, DhcpServer};
@@ -54,6 +54,9 @@ pub enum ServeError {
         #[source]
         source: StateError,
     },
+    /// The image store cannot be used.
+    #[error("cannot use the image store")]
+    Store(#[source] hostwright_store::StoreError),
     /// An address cannot be listened on.
     #[error("cannot listen on {address} for {what}; is it an address of this machine, and free?")]
     Bind {
@@ -122,7 +125,8 @@ impl Server {
         let http = listener.local_addr().map_err(ServeError::Http)?;
         let path = config.state_dir.clone();
         let operator_token = path.join(OPERATOR_TOKEN_FILE);
-        let opened = App::open(config).await;
+        let remote_store = store_files::open(&config).map_err(ServeError::Store)?;
+        let opened = App::open(config, remote_store).await;
         let app = Arc::new(opened.map_err(|source| ServeError::State { path, source })?);
         let (stop, mut tasks) = (app.stop.clone(), JoinSet::new());
         let package_proxy = start_package_proxy(&app, &mut tasks).await?;

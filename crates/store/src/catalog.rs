@@ -54,15 +54,31 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Takes a pack in. What other packs hold stays with them.
+    /// Takes a pack in. What other packs hold stays with them, unless it is compressed better here.
     pub fn add(&mut self, digest: Digest, frames: Vec<Frame>) {
         for (number, frame) in frames.iter().enumerate() {
             let spot = Spot { pack: digest, frame: number as u32 };
             for object in &frame.objects {
-                self.spots.entry(object.digest).or_insert(spot);
+                let known = self.spots.get(&object.digest);
+                let known =
+                    known.and_then(|known| self.packs.get(&known.pack)?.get(known.frame as usize));
+                if known.is_none_or(|known| known.level < frame.level) {
+                    self.spots.insert(object.digest, spot);
+                }
             }
         }
         self.packs.insert(digest, frames);
+    }
+
+    /// The catalog without some of its packs.
+    pub fn without(self, leave_out: impl Fn(Digest) -> bool) -> Self {
+        let mut kept = Self::default();
+        for (digest, frames) in self.packs {
+            if !leave_out(digest) {
+                kept.add(digest, frames);
+            }
+        }
+        kept
     }
 
     /// Where an object is.
@@ -72,9 +88,16 @@ impl Catalog {
 
     /// The map of an image with these objects; the first object that is nowhere if there is one.
     pub fn map(&self, list: &ObjectList) -> Result<Map, Object> {
+        match list.objects.iter().find(|object| self.spot(object.digest).is_none()) {
+            Some(nowhere) => Err(*nowhere),
+            None => Ok(Map { version: MAP_VERSION, packs: self.parts(list) }),
+        }
+    }
+
+    /// The packs that hold some of these objects, with the frames that do.
+    pub fn parts(&self, list: &ObjectList) -> Vec<MapPack> {
         let mut needed: BTreeMap<Digest, BTreeMap<u32, ()>> = BTreeMap::new();
-        for object in &list.objects {
-            let spot = self.spot(object.digest).ok_or(*object)?;
+        for spot in list.objects.iter().filter_map(|object| self.spot(object.digest)) {
             needed.entry(spot.pack).or_default().insert(spot.frame, ());
         }
         let packs = needed.into_iter().map(|(digest, frames)| {
@@ -85,7 +108,7 @@ impl Catalog {
             });
             MapPack { digest, frames: frames.collect() }
         });
-        Ok(Map { version: MAP_VERSION, packs: packs.collect() })
+        packs.collect()
     }
 
     /// The part of a frame that `list` needs and has nowhere else.

@@ -41,7 +41,7 @@ pub struct CollectReport {
     pub condemned_packs: u64,
     /// Packs with little that is needed, whose needed objects were packed again.
     pub repacked_packs: u64,
-    /// Packs, manifests and maps that were deleted.
+    /// Packs, deltas, manifests and what belongs to them that were deleted.
     pub deleted_files: u64,
     /// Bytes they had.
     pub deleted_bytes: u64,
@@ -69,9 +69,11 @@ impl Store {
             true => needed_packs(&catalog, &live, &sparse),
             false => self.rewrite(&images, catalog, &live, &sparse)?,
         };
+        let deltas = self.needed_deltas(&images);
         for (kind, digest, path) in self.everything()? {
             let is_needed = match kind {
                 "pack" => needed.contains(&digest),
+                "delta" => deltas.contains(&digest),
                 _ => images.contains_key(&digest),
             };
             self.sentence(kind, digest, path, is_needed, options, &mut report)?;
@@ -89,7 +91,7 @@ impl Store {
     }
 
     /// The images of all names, with their histories.
-    fn named_images(&self) -> Result<BTreeMap<Digest, Manifest>, StoreError> {
+    pub(crate) fn named_images(&self) -> Result<BTreeMap<Digest, Manifest>, StoreError> {
         let mut images = BTreeMap::new();
         for name in self.names()? {
             for issue in self.stream(&name)?.images {
@@ -101,6 +103,12 @@ impl Store {
             }
         }
         Ok(images)
+    }
+
+    /// The deltas that lead to an image with a name. An upgrade that cannot be read leads nowhere.
+    fn needed_deltas(&self, images: &BTreeMap<Digest, Manifest>) -> BTreeSet<Digest> {
+        let upgrades = images.keys().filter_map(|digest| self.upgrade(*digest).ok().flatten());
+        upgrades.flat_map(|upgrade| upgrade.from).map(|way| way.delta).collect()
     }
 
     /// Packs the needed objects of `sparse` packs again and writes the maps anew; the packs that are
@@ -158,10 +166,17 @@ impl Store {
         Ok(())
     }
 
-    /// All packs, manifests and maps, with their kind.
+    /// All files that are named by digests, with their kind.
     fn everything(&self) -> Result<Vec<(&'static str, Digest, PathBuf)>, StoreError> {
         let mut all = Vec::new();
-        for (kind, dir) in [("pack", "packs"), ("manifest", "manifests"), ("map", "maps")] {
+        let kinds = [
+            ("pack", "packs"),
+            ("manifest", "manifests"),
+            ("map", "maps"),
+            ("upgrade", "upgrades"),
+            ("delta", "deltas"),
+        ];
+        for (kind, dir) in kinds {
             for name in names_in(&self.root().join(dir))? {
                 let stem = name.split('.').next().unwrap_or_default();
                 let path = self.root().join(dir).join(&name);
@@ -236,15 +251,16 @@ fn age_of(meta: &fs::Metadata) -> Duration {
 
 /// Packs of which some, but little, is needed.
 fn sparse_packs(catalog: &Catalog, live: &HashSet<Digest>) -> BTreeSet<Digest> {
-    let is_sparse = |frames: &Vec<Frame>| {
+    let is_sparse = |digest: Digest, frames: &Vec<Frame>| {
         let sum = |wanted: &dyn Fn(Digest) -> bool| -> u64 {
             let objects = frames.iter().flat_map(|frame| &frame.objects);
             objects.filter(|o| wanted(o.digest)).map(|o| u64::from(o.length)).sum()
         };
-        let (needed, all) = (sum(&|digest| live.contains(&digest)), sum(&|_| true));
-        needed > 0 && needed * 100 < all * REPACK_BELOW_PERCENT
+        let is_from_here = |object| catalog.spot(object).is_some_and(|spot| spot.pack == digest);
+        let needed = sum(&|object| live.contains(&object) && is_from_here(object));
+        needed > 0 && needed * 100 < sum(&|_| true) * REPACK_BELOW_PERCENT
     };
-    let sparse = catalog.packs.iter().filter(|(_, frames)| is_sparse(frames));
+    let sparse = catalog.packs.iter().filter(|(digest, frames)| is_sparse(**digest, frames));
     sparse.map(|(digest, _)| *digest).collect()
 }
 
@@ -254,10 +270,6 @@ fn needed_packs(
     live: &HashSet<Digest>,
     sparse: &BTreeSet<Digest>,
 ) -> BTreeSet<Digest> {
-    let holds = |frames: &Vec<Frame>| {
-        frames.iter().flat_map(|frame| &frame.objects).any(|o| live.contains(&o.digest))
-    };
-    let held =
-        catalog.packs.iter().filter(|(digest, frames)| !sparse.contains(digest) && holds(frames));
-    held.map(|(digest, _)| *digest).collect()
+    let spots = live.iter().filter_map(|object| catalog.spot(*object));
+    spots.map(|spot| spot.pack).filter(|pack| !sparse.contains(pack)).collect()
 }

@@ -1,5 +1,6 @@
 //! Why something could not be stored or read.
 
+use crate::keys::PublicKey;
 use hostwright_model::ids::Digest;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -60,11 +61,83 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// An entry that no tree can have.
+    #[error("'{path}' cannot be part of an image: {reason}")]
+    BadEntry {
+        /// Its path in the image.
+        path: String,
+        /// Why.
+        reason: String,
+    },
     /// A file changed while it was read.
     #[error("{} changed while the image was made; stop what writes to it and try again", path.display())]
     Changed {
         /// The file.
         path: PathBuf,
+    },
+    /// A text that is no address of a store.
+    #[error("'{address}' is not the address of a store: {reason}")]
+    BadAddress {
+        /// The text.
+        address: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A file that should name who may vouch for servers.
+    #[error("{} names nobody who could vouch for a server: {reason}", path.display())]
+    BadRoots {
+        /// The file.
+        path: PathBuf,
+        /// In what way.
+        reason: String,
+    },
+    /// An address that cannot be used for this.
+    #[error("the store {address} cannot be used here: {reason}")]
+    Unusable {
+        /// The address.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// Nobody has said yet whose signature under a name counts.
+    #[error(
+        "'{name}' is signed by {found}, whom nobody here trusts yet; compare the key with what its \
+         owner says, and give it with --key"
+    )]
+    Untrusted {
+        /// The name.
+        name: String,
+        /// Who signed it.
+        found: Box<PublicKey>,
+    },
+    /// Somebody else signed a name.
+    #[error("'{name}' is signed by {found}, and the key that counts is {pinned}")]
+    OtherKey {
+        /// The name.
+        name: String,
+        /// Who signed it.
+        found: Box<PublicKey>,
+        /// Whose signature counts.
+        pinned: Box<PublicKey>,
+    },
+    /// A store shows an older state of a name than it did before.
+    #[error(
+        "'{name}' has been put back: it was seen in generation {seen} and is now {found}; ask the \
+         store's owner, and remove upstream/{name} in this store if that is right"
+    )]
+    RolledBack {
+        /// The name.
+        name: String,
+        /// The newest generation seen.
+        seen: u64,
+        /// The one that is there now.
+        found: u64,
+    },
+    /// Others changed a name again and again.
+    #[error("others keep changing '{name}' in the store; try again when they have done")]
+    Contended {
+        /// The name.
+        name: String,
     },
     /// A server did not deliver.
     #[error("{url} could not be fetched: {reason}")]
@@ -80,6 +153,10 @@ impl StoreError {
     pub(crate) fn io(operation: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { operation, path, source }
+    }
+
+    pub(crate) fn other_key(name: impl Into<String>, found: PublicKey, pinned: PublicKey) -> Self {
+        Self::OtherKey { name: name.into(), found: found.into(), pinned: pinned.into() }
     }
 
     pub(crate) fn corrupt(object: impl Into<String>, reason: impl Into<String>) -> Self {

@@ -162,13 +162,23 @@ impl MapFrame {
     /// Decodes the frame, which is `packed` in the pack at `path`, and compares every needed object
     /// in it with its digest.
     pub fn check(&self, path: &str, packed: &[u8], list: &ObjectList) -> Result<(), StoreError> {
+        self.decode(path, packed, list).map(drop)
+    }
+
+    /// What the frame holds, after the same comparison.
+    pub fn decode(
+        &self,
+        path: &str,
+        packed: &[u8],
+        list: &ObjectList,
+    ) -> Result<Vec<u8>, StoreError> {
         let raw = pack::decompress(path, packed, self.raw_length)?;
         for (number, offset) in self.held(list).unwrap_or_default() {
             let object = list.objects[number as usize];
             let bytes = &raw[offset as usize..][..object.length as usize];
             check_digest(path, bytes, object.digest)?;
         }
-        Ok(())
+        Ok(raw)
     }
 }
 

@@ -12,7 +12,8 @@
 //! of 1 MiB keep random access cheap. The table makes a pack whole without any manifest or map.
 
 use crate::StoreError;
-use crate::object::{MAX_OBJECT_BYTES, Object};
+use crate::manifest::ObjectList;
+use crate::object::{MAX_OBJECT_BYTES, Object, digest_of};
 use hostwright_model::ids::Digest;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
@@ -23,7 +24,7 @@ use std::path::{Path, PathBuf};
 /// A pack is closed once it has reached this length.
 const PACK_BYTES: u64 = 64 << 20;
 /// zstd level: 3 compresses as fast as a disk reads; higher ones gain little on binaries.
-const LEVEL: i32 = 3;
+pub const LEVEL: i32 = 3;
 const MAGIC: &[u8; 8] = b"HWPACK2\n";
 /// Length and magic.
 const TRAILER_BYTES: usize = 16;
@@ -37,12 +38,26 @@ pub struct Frame {
     pub length: u32,
     /// What is in it, one behind the other.
     pub objects: Vec<Object>,
+    /// zstd's level, where it was not the usual one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<i32>,
 }
 
 impl Frame {
     /// Its length in bytes when decoded.
     pub fn raw_length(&self) -> u32 {
         self.objects.iter().map(|object| object.length).sum()
+    }
+
+    /// True if `packed`, the frame's bytes in the pack at `path`, hold what `list` needs of it.
+    pub fn holds_needed(&self, path: &str, packed: &[u8], list: &ObjectList) -> bool {
+        let Ok(raw) = decompress(path, packed, self.raw_length()) else { return false };
+        let mut at = 0;
+        self.objects.iter().all(|object| {
+            let bytes = &raw[at..at + object.length as usize];
+            at += object.length as usize;
+            !list.numbers.contains_key(&object.digest) || digest_of(bytes) == object.digest
+        })
     }
 }
 
@@ -52,8 +67,8 @@ pub fn path(digest: Digest) -> String {
 }
 
 /// Compresses the content of one frame.
-pub fn compress(raw: &[u8]) -> std::io::Result<Vec<u8>> {
-    zstd::bulk::compress(raw, LEVEL)
+pub fn compress(raw: &[u8], level: i32) -> std::io::Result<Vec<u8>> {
+    zstd::bulk::compress(raw, level)
 }
 
 /// The content of a frame of the pack at `path`, `raw_length` bytes.
@@ -116,10 +131,16 @@ impl PackWriter {
         self.length >= PACK_BYTES
     }
 
-    /// Appends a compressed frame that decodes to `objects`.
-    pub fn push(&mut self, compressed: &[u8], objects: Vec<Object>) -> Result<(), StoreError> {
+    /// Appends a frame that was compressed at this level and decodes to `objects`.
+    pub fn push(
+        &mut self,
+        compressed: &[u8],
+        objects: Vec<Object>,
+        level: i32,
+    ) -> Result<(), StoreError> {
         let length = u32::try_from(compressed.len()).expect("invariant: frames are small");
-        self.frames.push(Frame { offset: self.length, length, objects });
+        let level = (level != LEVEL).then_some(level);
+        self.frames.push(Frame { offset: self.length, length, objects, level });
         self.write(compressed)
     }
 

@@ -4,7 +4,7 @@
 use crate::StoreError;
 use crate::catalog::Catalog;
 use crate::object::{MAX_OBJECT_BYTES, Object};
-use crate::pack::{PackWriter, compress};
+use crate::pack::{LEVEL, PackWriter, compress};
 use crate::store::Store;
 use hostwright_model::ids::Digest;
 use rayon::prelude::*;
@@ -29,13 +29,21 @@ pub struct Packer<'a> {
     open: Open,
     closed: Vec<Open>,
     writer: Option<PackWriter>,
+    level: i32,
 }
 
 impl<'a> Packer<'a> {
     /// Packs for `store`, whose packs hold what is in `catalog`; new packs are added to it.
     pub fn new(store: &'a Store, catalog: &'a mut Catalog) -> Self {
         let (open, closed) = (Open::default(), Vec::new());
-        Self { store, catalog, arrived: HashSet::new(), open, closed, writer: None }
+        let (arrived, writer) = (HashSet::new(), None);
+        Self { store, catalog, arrived, open, closed, writer, level: LEVEL }
+    }
+
+    /// Compresses at this level of zstd.
+    pub fn with_level(mut self, level: i32) -> Self {
+        self.level = level;
+        self
     }
 
     /// True if the store has the object, or will have it.
@@ -70,14 +78,16 @@ impl<'a> Packer<'a> {
     }
 
     fn write_closed(&mut self) -> Result<(), StoreError> {
-        let compressed: Vec<_> = self.closed.par_iter().map(|frame| compress(&frame.raw)).collect();
+        let level = self.level;
+        let compressed: Vec<_> =
+            self.closed.par_iter().map(|frame| compress(&frame.raw, level)).collect();
         for (frame, bytes) in take(&mut self.closed).into_iter().zip(compressed) {
             let bytes = bytes.map_err(StoreError::io("compress", self.store.root()))?;
             let mut writer = match self.writer.take() {
                 Some(writer) => writer,
                 None => PackWriter::create(self.store.tmp_file())?,
             };
-            writer.push(&bytes, frame.objects)?;
+            writer.push(&bytes, frame.objects, level)?;
             match writer.is_full() {
                 true => self.close(writer)?,
                 false => self.writer = Some(writer),

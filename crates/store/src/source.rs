@@ -1,11 +1,10 @@
-//! Where the bytes of a store come from: a directory, or an HTTP server that publishes one.
+//! Where the bytes of a store come from: a directory, a server, or several of them.
 
 use crate::StoreError;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// Something that has a store's files.
 pub trait Source: Sync {
@@ -14,6 +13,82 @@ pub trait Source: Sync {
 
     /// `length` bytes of a file from `offset`. Fewer bytes are an error.
     fn read_range(&self, path: &str, offset: u64, length: u64) -> Result<Vec<u8>, StoreError>;
+
+    /// How many bytes a file has; `None` if there is none.
+    fn length(&self, path: &str) -> Result<Option<u64>, StoreError>;
+
+    /// The sources that this one chooses from, in the order in which to ask them; none if it has
+    /// its bytes from one place.
+    fn parts(&self) -> Vec<&dyn Source> {
+        Vec::new()
+    }
+
+    /// Takes notice that what came from a file was not what it should be: who keeps copies drops
+    /// this one.
+    fn distrust(&self, _path: &str) {}
+}
+
+/// True for files that have their digest in their name and never change.
+pub(crate) fn is_immutable(path: &str) -> bool {
+    ["packs/", "manifests/", "deltas/"].iter().any(|dir| path.starts_with(dir))
+}
+
+/// Looks at bytes that arrived; an error says what is wrong with them.
+pub type Check<'a> = &'a dyn Fn(&[u8]) -> Result<(), StoreError>;
+
+/// What a small file holds, as `parse` reads it, from the first part of `source` whose file it can
+/// read; `None` if none has the file.
+pub fn read_as<T>(
+    source: &dyn Source,
+    path: &str,
+    parse: &dyn Fn(&[u8]) -> Result<T, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    let missing = || StoreError::Missing { object: path.to_owned() };
+    let read = first_good(source, &mut |part| {
+        let bytes = part.read(path)?.ok_or_else(missing)?;
+        parse(&bytes).inspect_err(|_| part.distrust(path))
+    });
+    match read {
+        Ok(parsed) => Ok(Some(parsed)),
+        Err(StoreError::Missing { object }) if object == path => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A range of a file that `check` finds good, from the first part of `source` that has such a one.
+pub fn read_range_good(
+    source: &dyn Source,
+    path: &str,
+    offset: u64,
+    length: u64,
+    check: Check<'_>,
+) -> Result<Vec<u8>, StoreError> {
+    first_good(source, &mut |part| {
+        let bytes = part.read_range(path, offset, length)?;
+        check(&bytes).inspect_err(|_| part.distrust(path))?;
+        Ok(bytes)
+    })
+}
+
+/// What `ask` gets from the first part of `source` that gives it. If none does, the error that says
+/// most: that a file is missing says less than that a server is down or has a damaged one.
+pub fn first_good<T>(
+    source: &dyn Source,
+    ask: &mut dyn FnMut(&dyn Source) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let parts = source.parts();
+    if parts.is_empty() {
+        return ask(source);
+    }
+    let mut worst = None;
+    for part in parts {
+        match (first_good(part, ask), &worst) {
+            (Ok(answer), _) => return Ok(answer),
+            (Err(StoreError::Missing { .. }), Some(_)) => {}
+            (Err(error), _) => worst = Some(error),
+        }
+    }
+    Err(worst.expect("invariant: there is a part"))
 }
 
 /// A store in a directory.
@@ -55,80 +130,13 @@ impl Source for DirSource {
             read => read.map(|()| bytes).map_err(StoreError::io("read", &file)),
         }
     }
-}
 
-/// A store published over HTTP.
-pub struct HttpSource {
-    base: String,
-    agent: ureq::Agent,
-}
-
-/// How often a request is tried, with a pause that doubles from half a second.
-const TRIES: u32 = 6;
-
-impl HttpSource {
-    /// The store whose files are below `base`, `http://10.0.0.1/store`.
-    pub fn new(base: impl Into<String>) -> Self {
-        let config = ureq::Agent::config_builder()
-            .timeout_connect(Some(Duration::from_secs(10)))
-            .timeout_recv_body(Some(Duration::from_secs(60)))
-            .http_status_as_error(false)
-            .proxy(None)
-            .build();
-        Self { base: base.into().trim_end_matches('/').to_owned(), agent: config.new_agent() }
-    }
-
-    fn get(&self, path: &str, range: Option<(u64, u64)>) -> Result<Option<Vec<u8>>, StoreError> {
-        let mut pause = Duration::from_millis(500);
-        for _ in 1..TRIES {
-            match self.try_get(path, range) {
-                Err(StoreError::Remote { .. }) => std::thread::sleep(pause),
-                answer => return answer,
-            }
-            pause *= 2;
+    fn length(&self, path: &str) -> Result<Option<u64>, StoreError> {
+        let file = self.root.join(path);
+        match std::fs::metadata(&file) {
+            Ok(meta) => Ok(Some(meta.len())),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(StoreError::io("read", &file)(e)),
         }
-        self.try_get(path, range)
-    }
-
-    fn try_get(
-        &self,
-        path: &str,
-        range: Option<(u64, u64)>,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
-        let url = format!("{}/{path}", self.base);
-        let remote = |reason: String| StoreError::Remote { url: url.clone(), reason };
-        let mut request = self.agent.get(&url);
-        if let Some((offset, length)) = range {
-            request = request.header("Range", format!("bytes={offset}-{}", offset + length - 1));
-        }
-        let response = request.call().map_err(|e| remote(e.to_string()))?;
-        match (response.status().as_u16(), range) {
-            (200, None) | (206, Some(_)) => {}
-            (404, _) => return Ok(None),
-            (416, _) => {
-                return Err(StoreError::corrupt(path, "it is shorter than its manifest says"));
-            }
-            (status, _) => return Err(remote(format!("the server answered with status {status}"))),
-        }
-        let mut bytes = Vec::new();
-        let mut body = response.into_body().into_reader();
-        body.read_to_end(&mut bytes).map_err(|e| remote(e.to_string()))?;
-        match range {
-            Some((_, length)) if bytes.len() as u64 != length => {
-                Err(remote(format!("{} of {length} bytes arrived", bytes.len())))
-            }
-            _ => Ok(Some(bytes)),
-        }
-    }
-}
-
-impl Source for HttpSource {
-    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.get(path, None)
-    }
-
-    fn read_range(&self, path: &str, offset: u64, length: u64) -> Result<Vec<u8>, StoreError> {
-        let missing = || StoreError::Missing { object: path.to_owned() };
-        self.get(path, Some((offset, length)))?.ok_or_else(missing)
     }
 }

@@ -2,13 +2,14 @@
 
 use crate::add::{AddOptions, add_tree};
 use crate::catalog::{Catalog, names_in};
+use crate::delta::{OLDER_IMAGES, PUBLISH_LEVEL};
 use crate::image::FetchedImage;
 use crate::keys::{PublicKey, SecretKey};
 use crate::manifest::{self, Manifest};
 use crate::map::{self, Map};
 use crate::object::digest_of;
 use crate::packer::Packer;
-use crate::source::{DirSource, Source};
+use crate::source::{DirSource, Source, read_as};
 use crate::stream::{KEPT_IMAGES, Stream};
 use crate::{OnBytes, StoreError, pack};
 use hostwright_model::ids::Digest;
@@ -40,14 +41,23 @@ impl Store {
     /// Opens the store in `root`, and makes an empty one if there is none.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let store = Self { root: root.into() };
-        for dir in ["packs", "manifests", "maps", "refs", "tmp"] {
+        for dir in ["packs", "manifests", "maps", "upgrades", "deltas", "refs", "tmp"] {
             let dir = store.root.join(dir);
             fs::create_dir_all(&dir).map_err(StoreError::io("create", &dir))?;
         }
         Ok(store)
     }
 
-    /// Makes an image of the tree below `root` and gives it a name, which an older image loses.
+    /// The cache of a fetch in `root`: it has packs, as a store has, and nothing else that stays.
+    pub(crate) fn cache(root: &Path) -> Result<Self, StoreError> {
+        for dir in ["packs", "deltas", "tmp"].map(|dir| root.join(dir)) {
+            fs::create_dir_all(&dir).map_err(StoreError::io("create", &dir))?;
+        }
+        Ok(Self { root: root.to_owned() })
+    }
+
+    /// Makes an image of the tree below `root` and gives it a name, which an older image loses. What
+    /// leads from the older images of this name to the new one is made as well.
     ///
     /// Killed at any point it leaves the store as it was, but for files nothing refers to.
     pub fn add_tree(
@@ -64,8 +74,18 @@ impl Store {
         let manifest = add_tree(&mut packer, root, options, on_bytes)?;
         packer.finish()?;
         let digest = self.put_manifest(&manifest, &catalog)?;
+        self.make_upgrade(digest, &self.older_images(name)?, PUBLISH_LEVEL)?;
         self.issue(name, digest)?;
         Ok(image_ref(name, digest, &manifest))
+    }
+
+    /// The images that had the name last, newest first.
+    pub(crate) fn older_images(&self, name: &str) -> Result<Vec<Digest>, StoreError> {
+        let images = match self.stream(name) {
+            Err(StoreError::UnknownImage { .. }) => Vec::new(),
+            stream => stream?.images,
+        };
+        Ok(images.iter().map(|issue| issue.manifest).take(OLDER_IMAGES).collect())
     }
 
     /// Stores a manifest whose objects are all in `catalog`, and its map before it.
@@ -105,7 +125,7 @@ impl Store {
         Ok(image_ref(name, digest, &manifest))
     }
 
-    fn issue(&self, name: &str, digest: Digest) -> Result<(), StoreError> {
+    pub(crate) fn issue(&self, name: &str, digest: Digest) -> Result<(), StoreError> {
         let stream = match self.stream(name) {
             Err(StoreError::UnknownImage { .. }) => Ok(Stream::new(name)),
             stream => stream,
@@ -115,8 +135,12 @@ impl Store {
             return Ok(());
         }
         stream.issue(digest, KEPT_IMAGES);
-        let key = SecretKey::at(&self.root.join("signing-key"))?;
+        let key = self.secret_key()?;
         self.write(&self.root.join("refs").join(name), &stream.to_bytes(&key))
+    }
+
+    pub(crate) fn secret_key(&self) -> Result<SecretKey, StoreError> {
+        SecretKey::at(&self.root.join("signing-key"))
     }
 
     /// The images by name.
@@ -144,7 +168,7 @@ impl Store {
 
     /// The key that signs the store's names.
     pub fn public_key(&self) -> Result<PublicKey, StoreError> {
-        Ok(SecretKey::at(&self.root.join("signing-key"))?.public())
+        Ok(self.secret_key()?.public())
     }
 
     /// The image that `name` stands for now. `NAME~2` is the one before the one before, and a digest
@@ -208,7 +232,8 @@ impl Store {
         }
     }
 
-    pub(crate) fn root(&self) -> &Path {
+    /// Where it is.
+    pub fn root(&self) -> &Path {
         &self.root
     }
 
@@ -249,14 +274,14 @@ impl Store {
         stream.images.get(back).map(|issue| issue.manifest).ok_or_else(unknown)
     }
 
-    fn write_compressed(&self, path: &str, json: &[u8]) -> Result<(), StoreError> {
+    pub(crate) fn write_compressed(&self, path: &str, json: &[u8]) -> Result<(), StoreError> {
         let path = self.root.join(path);
         let packed = zstd::bulk::compress(json, 9).map_err(StoreError::io("compress", &path))?;
         self.write(&path, &packed)
     }
 
     /// Writes a file beside its place, syncs it and moves it there.
-    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    pub(crate) fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         let tmp = self.tmp_file();
         let mut file = File::create(&tmp).map_err(StoreError::io("create", &tmp))?;
         file.write_all(bytes).map_err(StoreError::io("write", &tmp))?;
@@ -267,7 +292,7 @@ impl Store {
     }
 }
 
-fn image_ref(name: &str, manifest: Digest, content: &Manifest) -> ImageRef {
+pub(crate) fn image_ref(name: &str, manifest: Digest, content: &Manifest) -> ImageRef {
     ImageRef {
         name: name.to_owned(),
         manifest,
@@ -278,22 +303,30 @@ fn image_ref(name: &str, manifest: Digest, content: &Manifest) -> ImageRef {
 
 /// Reads a manifest and compares it with its digest.
 pub(crate) fn read_manifest(source: &dyn Source, digest: Digest) -> Result<Manifest, StoreError> {
-    Manifest::from_json(&read_compressed(source, &manifest::path(digest))?, digest)
+    let path = manifest::path(digest);
+    let manifest = read_as(source, &path, &|packed| unpack_manifest(packed, digest))?;
+    manifest.ok_or(StoreError::Missing { object: path })
 }
 
 /// Reads the map of the image with this manifest.
 pub(crate) fn read_map(source: &dyn Source, manifest: Digest) -> Result<Map, StoreError> {
-    Map::from_json(&read_compressed(source, &map::path(manifest))?, manifest)
+    let path = map::path(manifest);
+    let unpack = |packed: &[u8]| Map::from_json(&decompress(&path, packed)?, manifest);
+    let map = read_as(source, &path, &unpack)?;
+    map.ok_or(StoreError::Missing { object: path })
 }
 
-fn read_compressed(source: &dyn Source, path: &str) -> Result<Vec<u8>, StoreError> {
-    let missing = || StoreError::Missing { object: path.to_owned() };
-    let packed = source.read(path)?.ok_or_else(missing)?;
-    zstd::stream::decode_all(&packed[..])
+/// The manifest that a file of a store holds.
+pub(crate) fn unpack_manifest(packed: &[u8], digest: Digest) -> Result<Manifest, StoreError> {
+    Manifest::from_json(&decompress(&manifest::path(digest), packed)?, digest)
+}
+
+pub(crate) fn decompress(path: &str, packed: &[u8]) -> Result<Vec<u8>, StoreError> {
+    zstd::stream::decode_all(packed)
         .map_err(|e| StoreError::corrupt(path, format!("zstd says: {e}")))
 }
 
-fn check_name(name: &str) -> Result<(), StoreError> {
+pub(crate) fn check_name(name: &str) -> Result<(), StoreError> {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let begins_well = name.starts_with(|c: char| c.is_ascii_alphanumeric());
     if begins_well && name.len() <= 128 && name.chars().all(good) {

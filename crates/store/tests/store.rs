@@ -1,9 +1,11 @@
 //! A store gives back what was put in, and nothing else.
 
+use hostwright_model::ids::Digest;
 use hostwright_model::image::{Entry, EntryKind, TreeSource};
 use hostwright_store::{
-    AddOptions, Change, CollectOptions, CollectReport, DirSource, FetchedImage, HttpSource, Store,
-    StoreError, differences, fetch,
+    AddOptions, Change, CollectOptions, CollectReport, DirSource, FetchReport, FetchedImage,
+    HttpSource, OPTIMIZE_LEVEL, Seeds, Source, Store, StoreError, differences, fetch,
+    fetch_with_seeds,
 };
 use proptest::prelude::*;
 use std::fs;
@@ -11,6 +13,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -377,6 +380,366 @@ fn a_name_that_is_not_utf8_is_refused() {
     fs::write(f.tree.join(std::ffi::OsStr::from_bytes(b"caf\xe9")), "").expect("write");
     let error = f.store.add_tree(&f.tree, "demo", &options(), QUIET).expect_err("latin1");
     assert!(matches!(error, StoreError::NotUtf8 { .. }), "{error}");
+}
+
+/// Text that compresses a little and differs from file to file.
+fn prose(length: usize, seed: u8) -> Vec<u8> {
+    noise(length, seed)
+        .iter()
+        .flat_map(|byte| format!("{byte:03} ").into_bytes())
+        .take(length)
+        .collect()
+}
+
+/// A release and the next: files changed, renamed, added and moved; a large file changed inside.
+fn releases(f: &Fixture) -> [Digest; 2] {
+    fs::create_dir_all(f.tree.join("usr/lib")).expect("mkdir");
+    fs::create_dir_all(f.tree.join("etc")).expect("mkdir");
+    for number in 0..40 {
+        fs::write(f.tree.join(format!("usr/lib/{number}.so")), prose(30_000, number))
+            .expect("write");
+    }
+    fs::write(f.tree.join("usr/lib/module-1.2.ko"), noise(50_000, 60)).expect("write");
+    fs::write(f.tree.join("usr/lib/moved"), noise(60_000, 61)).expect("write");
+    fs::write(f.tree.join("usr/lib/large"), noise(6_000_000, 62)).expect("write");
+    fs::write(f.tree.join("etc/config"), prose(2000, 63)).expect("write");
+    let old = f.store.add_tree(&f.tree, "web", &options(), QUIET).expect("add").manifest;
+    fs::create_dir_all(f.tree.parent().expect("parent").join("old")).expect("mkdir");
+    copy(&f.tree, &old_root(f));
+    for number in 0..20 {
+        let path = f.tree.join(format!("usr/lib/{number}.so"));
+        let mut bytes = fs::read(&path).expect("read");
+        bytes.splice(1000..1010, *b"another release");
+        fs::write(path, bytes).expect("write");
+    }
+    let mut module = noise(50_000, 60);
+    module[25_000] ^= 1;
+    fs::remove_file(f.tree.join("usr/lib/module-1.2.ko")).expect("rm");
+    fs::write(f.tree.join("usr/lib/module-1.3.ko"), module).expect("write");
+    fs::rename(f.tree.join("usr/lib/moved"), f.tree.join("etc/moved")).expect("mv");
+    let mut large = noise(6_000_000, 62);
+    large.splice(3_000_000..3_000_000, *b"a byte put in");
+    fs::write(f.tree.join("usr/lib/large"), large).expect("write");
+    fs::write(f.tree.join("usr/lib/new"), noise(5000, 64)).expect("write");
+    let new = f.store.add_tree(&f.tree, "web", &options(), QUIET).expect("add").manifest;
+    [old, new]
+}
+
+fn old_root(f: &Fixture) -> PathBuf {
+    f.tree.parent().expect("parent").join("old")
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).expect("list") {
+        let entry = entry.expect("entry");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("type").is_dir() {
+            fs::create_dir_all(&target).expect("mkdir");
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("copy");
+        }
+    }
+}
+
+/// Every file of the image is what is in the tree.
+fn assert_is_tree(f: &Fixture, image: &FetchedImage) {
+    for entry in files(image) {
+        let on_disk = fs::read(f.tree.join(&entry.path)).expect("read");
+        let fetched = content(image, &entry.path).expect("content");
+        assert!(fetched == on_disk, "{} is not what was added", entry.path);
+    }
+}
+
+fn fetch_seeded(f: &Fixture, image: Digest, seeds: &Seeds) -> (FetchedImage, FetchReport) {
+    let cache = f.store_dir.parent().expect("parent").join("cache");
+    let source = DirSource::new(&f.store_dir);
+    fetch_with_seeds(&source, image, &cache, seeds, QUIET).expect("fetch")
+}
+
+fn manifest_of(f: &Fixture, image: Digest) -> PathBuf {
+    f.store_dir.join(format!("manifests/{image}.json.zst"))
+}
+
+#[test]
+fn an_upgrade_moves_what_changed_and_no_more() {
+    let f = fixture();
+    let [old, new] = releases(&f);
+    let seeds = Seeds::default().tree(old_root(&f)).manifest(manifest_of(&f, old));
+    let (image, report) = fetch_seeded(&f, new, &seeds);
+    assert_is_tree(&f, &image);
+    assert_eq!(report.damaged_deltas, [""; 0]);
+    let sum = report.seed_bytes + report.delta_bytes + report.pack_bytes;
+    assert_eq!((sum, report.cached_bytes), (report.content_bytes, 0));
+    assert!(report.seed_bytes > 6_000_000, "{report:?}");
+    assert_eq!(report.pack_bytes, 0, "something was fetched whole: {report:?}");
+    // 5000 bytes are new noise.
+    assert!((5000..30_000).contains(&report.moved_bytes), "{report:?}");
+    assert!(report.requests <= 6, "{report:?}");
+}
+
+#[test]
+fn a_damaged_delta_is_told_and_the_objects_come_from_packs() {
+    let f = fixture();
+    let [old, new] = releases(&f);
+    let delta = fs::read_dir(f.store_dir.join("deltas")).expect("dir").next();
+    let delta = delta.expect("a delta").expect("entry").path();
+    let seeds = Seeds::default().tree(old_root(&f)).manifest(manifest_of(&f, old));
+    let good = fs::read(&delta).expect("read");
+    type Damage = fn(&Path, &[u8]);
+    let damages: [Damage; 3] = [
+        |file, good| fs::write(file, &good[..good.len() / 2]).expect("write"),
+        |file, _| fs::remove_file(file).expect("rm"),
+        |file, good| {
+            let flipped: Vec<u8> = good.iter().map(|byte| byte ^ 0x55).collect();
+            fs::write(file, flipped).expect("write");
+        },
+    ];
+    for damage in damages {
+        damage(&delta, &good);
+        let (image, report) = fetch_seeded(&f, new, &seeds);
+        assert_is_tree(&f, &image);
+        assert_ne!(report.damaged_deltas.len(), 0);
+        assert!(report.damaged_deltas[0].starts_with("deltas/"), "{report:?}");
+        assert!(report.pack_bytes > 0, "{report:?}");
+        fs::remove_dir_all(f.store_dir.parent().expect("parent").join("cache")).expect("rm");
+    }
+}
+
+#[test]
+fn a_seed_that_lies_is_never_used() {
+    let f = fixture();
+    let [_, new] = releases(&f);
+    // Every file of the new image is there, as long as it should be, with another content.
+    let lies = f.tree.parent().expect("parent").join("lies");
+    fs::create_dir(&lies).expect("mkdir");
+    copy(&f.tree, &lies);
+    for dir in ["usr/lib", "etc"] {
+        for entry in fs::read_dir(lies.join(dir)).expect("list") {
+            let path = entry.expect("entry").path();
+            let size = fs::metadata(&path).expect("size").len() as usize;
+            fs::write(&path, noise(size, 99)).expect("write");
+        }
+    }
+    symlink("/dev/zero", lies.join("usr/lib/link")).expect("symlink");
+    let (image, report) = fetch_seeded(&f, new, &Seeds::default().tree(&lies));
+    assert_is_tree(&f, &image);
+    assert_eq!((report.seed_bytes, report.delta_bytes), (0, 0), "{report:?}");
+    assert_eq!(report.pack_bytes, report.content_bytes);
+}
+
+#[test]
+fn a_base_that_was_changed_here_costs_its_frame_only() {
+    let f = fixture();
+    let [_, new] = releases(&f);
+    fs::write(old_root(&f).join("etc/config"), "changed by hand").expect("write");
+    fs::write(f.tree.join("etc/config"), prose(2000, 63)).expect("write");
+    let mut changed = fs::read(f.tree.join("etc/config")).expect("read");
+    changed.extend(b"next");
+    fs::write(f.tree.join("etc/config"), changed).expect("write");
+    let newest = f.store.add_tree(&f.tree, "web", &options(), QUIET).expect("add").manifest;
+    assert_ne!(newest, new);
+    // The machine has the image before the one before.
+    let (image, report) = fetch_seeded(&f, newest, &Seeds::default().tree(old_root(&f)));
+    assert_is_tree(&f, &image);
+    assert!(report.delta_bytes > 500_000, "{report:?}");
+    assert_eq!(report.pack_bytes, 2004, "{report:?}");
+}
+
+#[test]
+fn the_network_is_tried_where_a_seed_is_slow() {
+    let f = fixture();
+    let [old, _] = releases(&f);
+    copy(&old_root(&f), &f.tree);
+    let seeds = Seeds::default().tree(old_root(&f)).wait_for_trees(Duration::ZERO);
+    let (image, report) = fetch_seeded(&f, old, &seeds);
+    for entry in files(&image) {
+        content(&image, &entry.path).expect("content");
+    }
+    let sum = report.seed_bytes + report.pack_bytes;
+    assert_eq!(sum, report.content_bytes, "each object is counted once: {report:?}");
+}
+
+#[test]
+fn a_fetch_with_seeds_goes_on_where_it_stopped() {
+    let f = fixture();
+    let [old, new] = releases(&f);
+    let seeds = Seeds::default().tree(old_root(&f)).manifest(manifest_of(&f, old));
+    let (_, first) = fetch_seeded(&f, new, &seeds);
+    // Everything is at hand: nothing but the upgrade and the map is asked for, and no seed is read.
+    let (image, again) = fetch_seeded(&f, new, &seeds);
+    assert_is_tree(&f, &image);
+    assert_eq!((again.cached_bytes, again.seed_bytes), (first.content_bytes, 0), "{again:?}");
+    // A pack of the cache that was damaged is made again.
+    let packs = f.store_dir.parent().expect("parent").join("cache/packs");
+    for pack in fs::read_dir(&packs).expect("dir") {
+        flip(&pack.expect("entry").path(), 50);
+    }
+    let (image, mended) = fetch_seeded(&f, new, &seeds);
+    assert_is_tree(&f, &image);
+    assert!(mended.cached_bytes < mended.content_bytes, "{mended:?}");
+}
+
+#[test]
+fn optimizing_makes_a_store_smaller_and_changes_no_image() {
+    let f = fixture();
+    let [old, new] = releases(&f);
+    let now = CollectOptions { grace: Duration::ZERO, dry_run: false };
+    let maps = |digest| f.store.map(digest).expect("map").packed_bytes();
+    let before = maps(new);
+    let report = f.store.optimize(OPTIMIZE_LEVEL, QUIET).expect("optimize");
+    assert!(report.packs > 0 && report.new_bytes < report.old_bytes, "{report:?}");
+    assert_eq!(report.deltas, 1);
+    assert!(maps(new) < before, "{} and {before} bytes", maps(new));
+    for _ in 0..2 {
+        f.store.collect(now).expect("collect");
+        f.store.verify("web", QUIET).expect("whole");
+        f.store.verify("web~1", QUIET).expect("whole");
+    }
+    let again = f.store.optimize(OPTIMIZE_LEVEL, QUIET).expect("optimize");
+    assert_eq!((again.packs, again.deltas), (0, 0), "{again:?}");
+    let seeds = Seeds::default().tree(old_root(&f)).manifest(manifest_of(&f, old));
+    let (image, report) = fetch_seeded(&f, new, &seeds);
+    assert_is_tree(&f, &image);
+    assert_eq!((report.pack_bytes, report.damaged_deltas.len()), (0, 0), "{report:?}");
+}
+
+#[test]
+fn deltas_are_collected_with_the_images_they_lead_to() {
+    let f = fixture();
+    releases(&f);
+    let now = CollectOptions { grace: Duration::ZERO, dry_run: false };
+    f.store.collect(now).expect("collect");
+    f.store.collect(now).expect("collect");
+    assert_eq!(
+        (files_in(&f.store_dir.join("deltas")), files_in(&f.store_dir.join("upgrades"))),
+        (1, 1)
+    );
+    f.store.remove("web").expect("remove");
+    f.store.collect(now).expect("collect");
+    f.store.collect(now).expect("collect");
+    assert_eq!(
+        (files_in(&f.store_dir.join("deltas")), files_in(&f.store_dir.join("upgrades"))),
+        (0, 0)
+    );
+}
+
+/// A source that is gone after some requests, as when the power fails.
+struct Failing {
+    store: DirSource,
+    left: AtomicUsize,
+}
+
+impl Failing {
+    fn ask(&self) -> Result<(), StoreError> {
+        let gone = || StoreError::Missing { object: "the network".to_owned() };
+        let left = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        left.map(drop).map_err(|_| gone())
+    }
+}
+
+impl Source for Failing {
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.ask()?;
+        self.store.read(path)
+    }
+
+    fn read_range(&self, path: &str, offset: u64, length: u64) -> Result<Vec<u8>, StoreError> {
+        self.ask()?;
+        self.store.read_range(path, offset, length)
+    }
+}
+
+#[test]
+fn a_fetch_that_was_cut_off_anywhere_is_ended_by_the_next() {
+    let f = fixture();
+    let [_, new] = releases(&f);
+    let whole = fetch_seeded(&f, new, &Seeds::default()).1;
+    for seeds in [Seeds::default(), Seeds::default().tree(old_root(&f))] {
+        for requests in 0..=whole.requests as usize {
+            let cache = TempDir::new().expect("tempdir");
+            let left = AtomicUsize::new(requests);
+            let source = Failing { store: DirSource::new(&f.store_dir), left };
+            let cut_off = fetch_with_seeds(&source, new, cache.path(), &seeds, QUIET);
+            let source = DirSource::new(&f.store_dir);
+            let (image, report) =
+                fetch_with_seeds(&source, new, cache.path(), &seeds, QUIET).expect("second");
+            assert_is_tree(&f, &image);
+            assert_eq!(report.damaged_deltas, [""; 0]);
+            if cut_off.is_ok() {
+                assert_eq!(report.cached_bytes, report.content_bytes, "{report:?}");
+            }
+        }
+    }
+}
+
+/// The files of a store that changed, in the order in which they were written.
+fn written(before: &Path, after: &Path) -> Vec<PathBuf> {
+    let dirs = ["packs", "maps", "manifests", "deltas", "upgrades", "condemned", "refs"];
+    let mut changed = Vec::new();
+    for (rank, dir) in dirs.iter().enumerate() {
+        for entry in fs::read_dir(after.join(dir)).into_iter().flatten() {
+            let path = Path::new(dir).join(entry.expect("entry").file_name());
+            let now = fs::read(after.join(&path)).expect("read");
+            if fs::read(before.join(&path)).ok() != Some(now) {
+                let time = fs::metadata(after.join(&path)).expect("meta").modified().expect("time");
+                changed.push((time, rank, path));
+            }
+        }
+    }
+    changed.sort();
+    changed.into_iter().map(|(_, _, path)| path).collect()
+}
+
+/// Kills `work` after each file that it writes: names lead to whole images then, and doing it again
+/// leads to where doing it at once does.
+fn assert_survives_kills(f: &Fixture, before: &Path, work: &dyn Fn(&Store)) {
+    let files = written(before, &f.store_dir);
+    assert!(files.len() > 2, "{files:?}");
+    for kept in 0..=files.len() {
+        let killed = TempDir::new().expect("tempdir");
+        copy(before, killed.path());
+        let store = Store::open(killed.path()).expect("store");
+        for file in &files[..kept] {
+            let to = killed.path().join(file);
+            fs::create_dir_all(to.parent().expect("parent")).expect("mkdir");
+            fs::copy(f.store_dir.join(file), to).expect("copy");
+        }
+        fs::write(killed.path().join("tmp/1.1"), "half a pack").expect("write");
+        for name in store.names().expect("names") {
+            store.verify(&name, QUIET).unwrap_or_else(|e| panic!("{kept} of {files:?}: {e}"));
+        }
+        work(&store);
+        let now = CollectOptions { grace: Duration::ZERO, dry_run: false };
+        for _ in 0..2 {
+            store.collect(now).expect("collect");
+        }
+        store.verify("web", QUIET).expect("web");
+        assert_eq!(store.resolve("web").expect("web"), f.store.resolve("web").expect("web"));
+    }
+}
+
+#[test]
+fn adding_and_optimizing_survive_a_kill_after_any_file() {
+    let f = fixture();
+    fs::write(f.tree.join("a"), prose(300_000, 1)).expect("write");
+    f.store.add_tree(&f.tree, "web", &options(), QUIET).expect("add");
+    let before = TempDir::new().expect("tempdir");
+    copy(&f.store_dir, before.path());
+    let mut changed = prose(300_000, 1);
+    changed.extend(b"and more");
+    fs::write(f.tree.join("a"), changed).expect("write");
+    let add = |store: &Store| drop(store.add_tree(&f.tree, "web", &options(), QUIET).expect("add"));
+    add(&f.store);
+    assert_survives_kills(&f, before.path(), &add);
+
+    let added = TempDir::new().expect("tempdir");
+    copy(&f.store_dir, added.path());
+    let optimize = |store: &Store| {
+        store.optimize(OPTIMIZE_LEVEL, QUIET).expect("optimize");
+    };
+    optimize(&f.store);
+    assert_survives_kills(&f, added.path(), &optimize);
 }
 
 proptest! {

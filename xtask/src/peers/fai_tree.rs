@@ -2,7 +2,7 @@
 //! example space, against those that FAI itself makes with the same classes on the same day.
 
 use super::disk::{self, MountedDisk};
-use super::tree::{self, Allowance};
+use super::tree::{self, Allowance, Extent};
 use anyhow::{Context as _, Result, ensure};
 use std::collections::BTreeSet;
 use std::fs;
@@ -78,50 +78,79 @@ const LINKS_OF_UDEV: &str = "#!/bin/sh\nmkdir -p /dev/disk/by-uuid\n\
                              \tuuid=$(blkid -s UUID -o value \"$part\") || continue\n\
                              \tln -sf \"$part\" /dev/disk/by-uuid/\"$uuid\"\ndone\n";
 
-/// Paths that differ between any two builds, even of the same tool, and why. A name that ends in
-/// `/` stands for everything below it.
-const BY_NATURE: &[(&str, &str)] = &[
-    ("etc/machine-id", "random, one a system"),
-    ("etc/ssh/ssh_host_ecdsa_key", "random key"),
-    ("etc/ssh/ssh_host_ecdsa_key.pub", "random key"),
-    ("etc/ssh/ssh_host_ed25519_key", "random key"),
-    ("etc/ssh/ssh_host_ed25519_key.pub", "random key"),
-    ("etc/ssh/ssh_host_rsa_key", "random key"),
-    ("etc/ssh/ssh_host_rsa_key.pub", "random key"),
-    ("etc/resolv.conf", "copied from the build host, whose resolver may change in between"),
-    ("var/log/", "time stamps"),
-    ("var/cache/ldconfig/aux-cache", "inode numbers and times of libraries"),
-    ("var/cache/apt/pkgcache.bin", "made from lists with times"),
-    ("var/cache/apt/srcpkgcache.bin", "made from lists with times"),
-    ("var/cache/man/", "database with times"),
-    ("var/lib/apt/lists/", "archive indices, which the archive may have renewed in between"),
-    ("var/lib/apt/extended_states", "order of a hash table"),
-    ("var/lib/systemd/catalog/database", "holds the machine id and times"),
-    ("var/lib/dpkg/info/", "lists are compared as the package database; times of triggers differ"),
-    ("boot/initrd.img-", "time stamps inside"),
-    ("etc/shadow", "day of the last change; passwords are compared without it"),
-    ("etc/shadow-", "backup of the same"),
-    ("etc/passwd-", "backup; depends on the second in which it was made"),
-    ("etc/group-", "backup; depends on the second in which it was made"),
-    ("etc/gshadow-", "backup; depends on the second in which it was made"),
-    ("etc/subuid-", "backup; depends on the second in which it was made"),
-    ("etc/subgid-", "backup; depends on the second in which it was made"),
+/// Paths that differ between any two builds, even of the same tool, and why: in what is in them, or in
+/// whether they are there. Everything else about them is compared. A name that ends in `/` stands for
+/// everything below it.
+const BY_NATURE: &[(&str, Extent, &str)] = &[
+    ("etc/machine-id", Extent::Content, "random, one a system"),
+    ("etc/ssh/ssh_host_ecdsa_key", Extent::Content, "random key"),
+    ("etc/ssh/ssh_host_ecdsa_key.pub", Extent::Content, "random key"),
+    ("etc/ssh/ssh_host_ed25519_key", Extent::Content, "random key"),
+    ("etc/ssh/ssh_host_ed25519_key.pub", Extent::Content, "random key"),
+    ("etc/ssh/ssh_host_rsa_key", Extent::Content, "random key"),
+    ("etc/ssh/ssh_host_rsa_key.pub", Extent::Content, "random key"),
+    (
+        "etc/resolv.conf",
+        Extent::Content,
+        "copied from the build host, whose resolver may change in between",
+    ),
+    ("var/log/fai/", Extent::Existence, "each tool's own logs, under its own names"),
+    ("var/log/", Extent::Content, "time stamps"),
+    ("var/cache/ldconfig/aux-cache", Extent::Content, "inode numbers and times of libraries"),
+    ("var/cache/apt/pkgcache.bin", Extent::Content, "made from lists with times"),
+    ("var/cache/apt/srcpkgcache.bin", Extent::Content, "made from lists with times"),
+    ("var/cache/man/", Extent::Content, "database with times"),
+    (
+        "var/lib/apt/lists/",
+        Extent::Existence,
+        "archive indices, which the archive may have renewed in between",
+    ),
+    ("var/lib/apt/extended_states", Extent::Content, "order of a hash table"),
+    ("var/lib/systemd/catalog/database", Extent::Content, "holds the machine id and times"),
+    ("boot/initrd.img-", Extent::Content, "time stamps inside"),
+    ("etc/shadow", Extent::Content, "day of the last change; passwords are compared without it"),
+    ("etc/shadow-", Extent::Content, "backup of the same"),
+    ("etc/passwd-", Extent::Content, "backup; depends on the second in which it was made"),
+    ("etc/group-", Extent::Content, "backup; depends on the second in which it was made"),
+    ("etc/gshadow-", Extent::Content, "backup; depends on the second in which it was made"),
+    ("etc/subuid-", Extent::Content, "backup; depends on the second in which it was made"),
+    ("etc/subgid-", Extent::Content, "backup; depends on the second in which it was made"),
     (
         "etc/fai/fai.conf",
+        Extent::Content,
         "a script writes where the space was read from, which are two directories",
     ),
     (
         "var/lib/dpkg/diversions-old",
+        Extent::Content,
         "backup of what was diverted during the installation by each tool",
     ),
-    ("var/lib/fai/FAI_CLASSES", "FAI leaves it out where no class script ran; softupdate needs it"),
-    ("var/lib/fai/disk_var.sh", "lines in the order of a hash table; they are compared sorted"),
-    ("run/udev", "a mount point that FAI makes and leaves behind"),
-    ("run/blkid/", "cache of blkid, with the second and the identifier of the new disk"),
-    ("usr/lib/python3/dist-packages/", "byte code with time stamps"),
-    ("usr/share/python3/", "byte code with time stamps"),
-    ("usr/lib/python3.11/", "byte code with time stamps"),
+    (
+        "var/lib/fai/FAI_CLASSES",
+        Extent::Existence,
+        "FAI leaves it out where no class script ran; softupdate needs it",
+    ),
+    (
+        "var/lib/fai/disk_var.sh",
+        Extent::Content,
+        "lines in the order of a hash table; they are compared sorted",
+    ),
+    ("run/udev", Extent::Existence, "a mount point that FAI makes and leaves behind"),
+    (
+        "run/blkid/",
+        Extent::Existence,
+        "cache of blkid, with the second and the identifier of the new disk",
+    ),
 ];
+
+/// Byte code of Python holds the second in which its source was written.
+const BYTE_CODE: (&str, &str) = ("*.pyc", "byte code; holds the time of its source");
+
+fn by_nature(path: &str) -> Option<Extent> {
+    let listed = BY_NATURE.iter().find(|(name, ..)| covers(name, path));
+    let is_byte_code = path.contains("/__pycache__/") && path.ends_with(".pyc");
+    listed.map(|(_, extent, _)| *extent).or(is_byte_code.then_some(Extent::Content))
+}
 
 /// Where the comparison works and what it may take from an earlier one.
 #[derive(clap::Args)]
@@ -143,7 +172,10 @@ pub struct Options {
 pub fn run(root: &Path, options: &Options) -> Result<()> {
     ensure!(Path::new(SIMPLE).exists(), "{SIMPLE} is missing; install the package fai-doc");
     let dir = options.dir.clone().unwrap_or_else(|| root.join("target/peers/fai-tree"));
-    let program = options.program.clone().unwrap_or_else(|| root.join("target/debug/hostwright"));
+    let program = match &options.program {
+        Some(program) => program.clone(),
+        None => built_program(root)?,
+    };
     let known: Vec<&str> = CASES.iter().map(|case| case.name).collect();
     for name in &options.cases {
         ensure!(known.contains(&name.as_str()), "no case '{name}'; there are {}", known.join(", "));
@@ -167,12 +199,20 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
         }
     }
     println!("left out by nature:");
-    for (path, why) in BY_NATURE {
-        println!("  {path}: {why}");
+    for (path, extent, why) in BY_NATURE {
+        println!("  {path} ({extent:?}): {why}");
     }
+    println!("  {} (Content): {}", BYTE_CODE.0, BYTE_CODE.1);
     ensure!(failed.is_empty(), "fai-tree: {} differ", failed.join(", "));
     println!("fai-tree: all are equal");
     Ok(())
+}
+
+/// Builds the program as it is now.
+fn built_program(root: &Path) -> Result<PathBuf> {
+    let args = ["build", "--locked", "--package", "hostwright"];
+    run_tool(Command::new("cargo").args(args).current_dir(root))?;
+    Ok(root.join("target/debug/hostwright"))
 }
 
 /// A case and its place.
@@ -340,11 +380,10 @@ fn compare_trees(
     theirs: &Path,
     names: &[(String, String, &'static str)],
 ) -> Result<Vec<String>> {
-    let differs_by_nature = |path: &str| BY_NATURE.iter().any(|(name, _)| covers(name, path));
     let mut found = package_differences(ours, theirs)?;
     found.extend(shadow_differences(ours, theirs)?);
     found.extend(disk_variable_differences(ours, theirs, names)?);
-    let allowance = Allowance { differs_by_nature: &differs_by_nature, names };
+    let allowance = Allowance { by_nature: &by_nature, names };
     found.extend(tree::differences(ours, theirs, &allowance)?);
     println!("{} paths compared", tree::count(ours)?);
     Ok(found)
@@ -413,7 +452,7 @@ fn disk_variable_differences(
 
 #[cfg(test)]
 mod tests {
-    use super::covers;
+    use super::{Extent, by_nature, covers};
 
     #[test]
     fn names_cover_what_they_say() {
@@ -422,5 +461,15 @@ mod tests {
         assert!(covers("etc/passwd-", "etc/passwd-"));
         assert!(!covers("etc/passwd-", "etc/passwd-x"));
         assert!(!covers("etc/machine-id", "etc/machine-id2"));
+    }
+
+    #[test]
+    fn no_more_is_left_out_than_differs() {
+        assert_eq!(by_nature("usr/lib/python3.11/os.py"), None);
+        let byte_code = "usr/lib/python3.11/__pycache__/os.cpython-311.pyc";
+        assert_eq!(by_nature(byte_code), Some(Extent::Content));
+        assert_eq!(by_nature("var/lib/dpkg/info/bash.list"), None);
+        assert_eq!(by_nature("var/log/fai/localhost/last/fai.log"), Some(Extent::Existence));
+        assert_eq!(by_nature("var/log/dpkg.log"), Some(Extent::Content));
     }
 }

@@ -3,8 +3,11 @@
 mod disk;
 pub mod fai_tools;
 pub mod fai_tree;
+pub mod lay;
 pub mod setup_storage;
+pub mod store;
 mod tree;
+mod trees;
 
 use anyhow::{Context as _, Result};
 use std::path::Path;

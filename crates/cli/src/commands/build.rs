@@ -5,16 +5,15 @@ use super::disk_image::DiskImage;
 use super::image::{byte_bar, print_image};
 use crate::directory_run::{Built, DirectoryRun, Observer};
 use crate::faults::{Failure, file, usage};
+use crate::isolation;
 use crate::machine_args::FirmwareArg;
 use crate::render::json;
 use crate::render::progress::Bars;
 use crate::space_args::SpaceArgs;
 use hostwright_engine::sandbox;
-use hostwright_host::namespace;
 use hostwright_media::disk_image::DiskImageFormat;
 use hostwright_model::event::Event;
 use hostwright_model::facts::Firmware;
-use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::image::{ImageOrigin, ImageRef};
 use hostwright_model::plan::Rules;
 use hostwright_model::progress::RunProgress;
@@ -140,11 +139,14 @@ impl Args {
             given_classes,
             run_class_scripts,
             vars,
+            defaults: self.space.defaults()?,
             rules: Rules { first_boot: self.first_boot, ..self.space.rules() },
             record_dir: work_dir.join("record"),
             log_dir: work_dir.join("logs"),
             target: dir.map_or_else(|| work_dir.join("root"), Path::to_owned),
             disk: None,
+            is_used_disk: false,
+            image: None,
             package_cache: self.package_cache.clone(),
             resume: self.resume,
         })
@@ -154,14 +156,9 @@ impl Args {
 /// Does it.
 pub fn run(mut args: Args, as_json: bool) -> Result<ExitCode, Failure> {
     let wanted = args.wanted()?;
-    if !namespace::is_root() {
-        let message = "a build mounts file systems and runs programs in another root";
-        let fault = Fault::new(FaultKind::Environment, "needs-root", message, "run it as root");
-        return Err(fault.into());
-    }
-    if std::env::var_os(namespace::OWN_PROCESSES).is_none() {
-        let status = namespace::own_processes()?;
-        return Ok(ExitCode::from(u8::try_from(status).unwrap_or(1)));
+    let why = "a build mounts file systems and runs programs in another root";
+    if let Some(status) = isolation::own_processes(why)? {
+        return Ok(status);
     }
     args.space.locate()?;
     let args = &args;

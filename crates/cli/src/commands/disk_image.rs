@@ -1,7 +1,7 @@
 //! The disk image of `hostwright build -o`: made without a name, named when it is finished.
 
 use super::build::View;
-use crate::directory_run::DirectoryRun;
+use crate::directory_run::{Built, DirectoryRun};
 use crate::faults::{Failure, usage};
 use crate::render::json;
 use hostwright_engine::disk_file::DiskFile;
@@ -28,12 +28,26 @@ pub(super) struct DiskImage<'a> {
 impl DiskImage<'_> {
     /// Runs the space onto a disk, and makes the image of the disk; FAI's highest task error.
     pub fn build(&self, run: &mut DirectoryRun, mut view: View) -> Result<u32, Failure> {
+        let built = self.make(run, &mut view, &mut |_| Ok(()))?;
+        self.tell(&built.classes.to_string(), view.as_json);
+        Ok(built.task_error)
+    }
+
+    /// Runs something onto a fresh disk, which `first` may look at and refuse, and makes the image
+    /// of the disk.
+    pub fn make(
+        &self,
+        run: &mut DirectoryRun,
+        view: &mut View,
+        first: &mut dyn FnMut(&DirectoryRun) -> Result<(), Failure>,
+    ) -> Result<Built, Failure> {
         let dir = self.dir()?;
         let host = &mut RealHost::default();
         disk_image::demand_tool(host, self.format)?;
         let disk = DiskFile::create(dir, self.size.0)?;
         run.disk = Some(disk.disk_name().to_owned());
         ignore_groups(host, &mut run.vars);
+        first(run)?;
         let target = run.target.display().to_string();
         let built = match view.watch(run) {
             Ok(built) => built,
@@ -47,8 +61,7 @@ impl DiskImage<'_> {
         };
         let raw = disk.close(host, &target, &run.fat_stage_dir().display().to_string())?;
         self.finish(host, raw)?;
-        self.tell(&built.classes.to_string(), view.as_json);
-        Ok(built.task_error)
+        Ok(built)
     }
 
     /// The directory of the image, in whose file system the disk grows, too.

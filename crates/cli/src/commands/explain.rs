@@ -1,6 +1,7 @@
 //! `hostwright explain`: why something is on a machine, and what would change that.
 
 use crate::faults::Failure;
+use crate::machine_args::{MachineArgs, read_facts};
 use crate::render::json;
 use crate::space;
 use hostwright_model::class::{ClassList, ClassName};
@@ -17,6 +18,7 @@ Examples:
   hostwright explain file /etc/motd --space /srv/fai/config --classes DEFAULT,DEBIAN,WEB,LAST
   hostwright explain class WEB                            what defines it, and what it brings
   hostwright explain partition /var --classes FAIBASE,LVM
+  hostwright explain partition md0 --classes MAIL --facts mail1.json
   hostwright explain script DEBIAN/30-interface
   hostwright explain variable TIMEZONE --classes FAIBASE,GERMAN
   hostwright explain hook instsoft                        all hooks of a task, in their order")]
@@ -32,6 +34,11 @@ pub struct Args {
     /// The machine's classes, all of them, in their order; without them all machines are meant.
     #[arg(long, value_delimiter = ',')]
     classes: Vec<ClassName>,
+    /// The machine, as `hostwright facts --json` saw it: then its devices have names.
+    #[arg(long, conflicts_with_all = ["disks", "firmware", "ram"])]
+    facts: Option<PathBuf>,
+    #[command(flatten)]
+    imagined: MachineArgs,
     /// A variable, for packages that are named by one.
     #[arg(long = "var", value_name = "NAME=VALUE")]
     vars: Vec<String>,
@@ -46,7 +53,7 @@ enum Kind {
     File,
     /// A class.
     Class,
-    /// A mount point, a logical volume GROUP-NAME, or swap.
+    /// A mount point, a logical volume GROUP-NAME, swap, or a device of a known machine.
     Partition,
     /// A script of class/, scripts/ or tests/.
     Script,
@@ -65,7 +72,15 @@ pub fn run(args: Args, as_json: bool) -> Result<ExitCode, Failure> {
     let vars = crate::space_args::parse_vars(&args.vars)?;
     let mut told = hostwright_model::vars::Vars::default();
     vars.iter().for_each(|(name, value)| told.set(name, value.clone(), "command line"));
-    let asked = Asked::new(&tree, &space, classes, &told);
+    let facts = match &args.facts {
+        Some(path) => Some(read_facts(path)?),
+        None if args.imagined.disks.is_empty() => None,
+        None => Some(args.imagined.facts(args.imagined.firmware())),
+    };
+    let mut asked = Asked::new(&tree, &space, classes, &told);
+    if let Some(facts) = &facts {
+        asked = asked.on(facts);
+    }
     let name = args.name;
     let subject = match args.kind {
         Kind::Package => Subject::Package(name),

@@ -1,8 +1,10 @@
 //! `hostwright installer`: what a machine boots to be installed.
 
 use crate::faults::Failure;
+use crate::isolation;
 use crate::render::json;
 use clap::Subcommand;
+use hostwright_host::namespace;
 use hostwright_host::real::{RealHost, RealOptions};
 use hostwright_media::{InstallerOptions, Mirror, installer};
 use hostwright_model::size::ByteSize;
@@ -35,6 +37,13 @@ pub enum Verb {
 /// Does it.
 pub fn run(verb: Verb, as_json: bool) -> Result<ExitCode, Failure> {
     let Verb::Build { out, agent, mirror, kernel } = verb;
+    let why = "packages are unpacked and set up in a root of their own";
+    if let Some(status) = isolation::own_processes(why)? {
+        return Ok(status);
+    }
+    // First of all: threads that exist already would stay outside.
+    namespace::own_mounts()?;
+    namespace::show_own_processes()?;
     let mut host = RealHost::new(RealOptions::default());
     let options = InstallerOptions {
         out_dir: out,

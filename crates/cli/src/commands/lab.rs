@@ -2,6 +2,7 @@
 
 use crate::faults::Failure;
 use crate::machine_args::FirmwareArg;
+use crate::render::json;
 use crate::render::progress::Bars;
 use clap::{Subcommand, ValueEnum};
 use hostwright_lab::demo::{self, Demo};
@@ -14,6 +15,7 @@ use hostwright_lab::watch::Show;
 use hostwright_model::api::Run;
 use hostwright_model::facts::Firmware;
 use hostwright_model::progress::RunProgress;
+use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -102,6 +104,17 @@ impl From<RingArg> for Ring {
 }
 
 impl Place {
+    /// The command line that does `words` again, from the same directory.
+    fn again(&self, words: &str) -> String {
+        let program = std::env::current_exe().unwrap_or_else(|_| "hostwright".into());
+        let (dir, agent) = (self.dir.display(), self.agent.display());
+        let mut line = format!("{} lab {words} --dir {dir} --agent {agent}", program.display());
+        if let Some(accel) = &self.accel {
+            line.push_str(&format!(" --accel {accel}"));
+        }
+        line
+    }
+
     fn parts(&self, show: bool) -> Result<Parts, Failure> {
         let program = std::env::current_exe().map_err(anyhow::Error::from)?;
         let absolute = |path: &PathBuf| std::path::absolute(path).map_err(anyhow::Error::from);
@@ -123,49 +136,61 @@ impl Show for Bars {
 }
 
 /// Does it.
-pub fn run(verb: Verb) -> Result<ExitCode, Failure> {
+pub fn run(verb: Verb, as_json: bool) -> Result<ExitCode, Failure> {
     match verb {
-        Verb::Demo { firmware, place } => run_demo(firmware.into(), &place),
+        Verb::Demo { firmware, place } => run_demo(firmware.into(), &place, as_json),
         Verb::Test { list: true, .. } => {
-            for scenario in SCENARIOS {
-                println!("{:18} {:?}: {}", scenario.name, scenario.ring, scenario.shows);
-            }
+            let row = |s: &Scenario| (s.name, format!("{:?}: {}", s.ring, s.shows));
+            list(SCENARIOS.iter().map(row).collect(), as_json);
             Ok(ExitCode::SUCCESS)
         }
         Verb::Test { scenarios, ring, seed, place, .. } => {
             let chosen = choose(&scenarios, ring.into())?;
             let seed = seed.unwrap_or_else(seed_of_now);
-            test(&chosen, seed, &place)
+            test(&chosen, seed, &place, as_json)
         }
         Verb::Storage { list: true, .. } => {
-            for case in CASES {
-                println!("{:18} {}", case.name, case.shows);
-            }
+            list(CASES.iter().map(|c| (c.name, c.shows.to_owned())).collect(), as_json);
             Ok(ExitCode::SUCCESS)
         }
-        Verb::Storage { cases, place, .. } => run_storage(&cases, &place),
+        Verb::Storage { cases, place, .. } => run_storage(&cases, &place, as_json),
     }
 }
 
-fn run_demo(firmware: Firmware, place: &Place) -> Result<ExitCode, Failure> {
-    let demo = Demo { parts: place.parts(true)?, firmware, acceleration: place.accel.clone() };
+/// What there is, each with what it shows.
+fn list(rows: Vec<(&str, String)>, as_json: bool) {
+    if as_json {
+        let row = |(name, shows): &(&str, String)| json!({ "name": name, "shows": shows });
+        return json::print(&rows.iter().map(row).collect::<Vec<_>>());
+    }
+    for (name, shows) in rows {
+        println!("{name:18} {shows}");
+    }
+}
+
+fn run_demo(firmware: Firmware, place: &Place, as_json: bool) -> Result<ExitCode, Failure> {
+    let parts = place.parts(!as_json)?;
+    let demo = Demo { parts, firmware, acceleration: place.accel.clone() };
     let mut bars = Bars::default();
     let ran = demo::run(&demo, &mut bars);
     bars.clear();
     let kept = demo.parts.dir.join("demo");
-    let timing = ran.map_err(|error| {
+    let report = ran.map_err(|error| {
         let word = if firmware == Firmware::Uefi { "uefi" } else { "bios" };
         error.context(format!(
-            "the demo failed; serial log, events and database are in {}; repeat it with: \
-             hostwright lab demo --firmware {word}",
-            kept.display()
+            "the demo failed; serial log, events and database are in {}; repeat it with: {}",
+            kept.display(),
+            place.again(&format!("demo --firmware {word}"))
         ))
     })?;
-    println!("{}", timing.summary());
+    match as_json {
+        true => json::print(&report),
+        false => report.lines().iter().for_each(|line| println!("{line}")),
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-fn run_storage(names: &[String], place: &Place) -> Result<ExitCode, Failure> {
+fn run_storage(names: &[String], place: &Place, as_json: bool) -> Result<ExitCode, Failure> {
     if let Some(unknown) = names.iter().find(|name| !CASES.iter().any(|case| case.name == **name)) {
         let message = format!("there is no case '{unknown}'");
         return Err(crate::faults::usage(message, "see 'hostwright lab storage --list'"));
@@ -173,16 +198,29 @@ fn run_storage(names: &[String], place: &Place) -> Result<ExitCode, Failure> {
     let is_chosen = |case: &&Case| names.is_empty() || names.iter().any(|name| name == case.name);
     let chosen: Vec<&'static Case> = CASES.iter().filter(is_chosen).collect();
     let parts = place.parts(false)?;
-    println!("lab: preparing the installer");
+    say("preparing the installer");
     let accel = acceleration(place.accel.as_deref());
     let rig = Rig::new(&parts, &chosen, parts.dir.join("storage"), accel)?;
-    let verdicts = storage::run(&rig, &chosen, &mut |line| println!("lab: {line}"))?;
+    let verdicts = storage::run(&rig, &chosen, &mut |line| say(line))?;
     let failed = verdicts.iter().filter(|verdict| !verdict.problems.is_empty()).count();
     for verdict in &verdicts {
-        println!("{verdict}");
+        match as_json {
+            true => json::print_line(&json!({
+                "name": verdict.case, "ok": verdict.problems.is_empty(), "problems": verdict.problems,
+            })),
+            false => println!("{verdict}"),
+        }
     }
-    println!("{} passed, {failed} failed; kept: {}", verdicts.len() - failed, rig.dir.display());
+    if !as_json {
+        let passed = verdicts.len() - failed;
+        println!("{passed} passed, {failed} failed; kept: {}", rig.dir.display());
+    }
     Ok(ExitCode::from(u8::from(failed > 0)))
+}
+
+/// What goes on, beside the results.
+fn say(line: &str) {
+    eprintln!("lab: {line}");
 }
 
 fn choose(names: &[String], ring: Ring) -> Result<Vec<&'static Scenario>, Failure> {
@@ -204,10 +242,15 @@ fn seed_of_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-fn test(chosen: &[&Scenario], seed: u64, place: &Place) -> Result<ExitCode, Failure> {
+fn test(
+    chosen: &[&Scenario],
+    seed: u64,
+    place: &Place,
+    as_json: bool,
+) -> Result<ExitCode, Failure> {
     let parts = place.parts(false)?;
     let started = Instant::now();
-    println!("lab: preparing what the scenarios need");
+    say(&format!("seed {seed}; preparing what the scenarios need"));
     let space = parts.space()?;
     parts.installer()?;
     if chosen.iter().any(|scenario| scenario.needs_images) {
@@ -215,33 +258,50 @@ fn test(chosen: &[&Scenario], seed: u64, place: &Place) -> Result<ExitCode, Fail
             parts.image(&space, firmware, true)?;
         }
     }
-    println!("lab: prepared after {} s", started.elapsed().as_secs());
+    say(&format!("prepared after {} s", started.elapsed().as_secs()));
+    let uplink = super::serve::outside_proxy(&parts.package_cache())?;
     let mut failed = 0;
     for scenario in chosen {
-        let dir = parts.dir.join("scenarios").join(scenario.name);
-        if dir.exists() {
-            std::fs::remove_dir_all(&dir).map_err(anyhow::Error::from)?;
-        }
-        std::fs::create_dir_all(&dir).map_err(anyhow::Error::from)?;
-        let uplink = super::serve::outside_proxy(&parts.package_cache())?;
-        let stage = Stage {
-            parts: parts.clone(),
-            dir: dir.clone(),
-            acceleration: acceleration(place.accel.as_deref()),
-            seed,
-            uplink: Some(uplink.address()),
-        };
+        let mut stage = stage(scenario, seed, place, &parts)?;
+        stage.uplink = Some(uplink.address());
         let started = Instant::now();
-        match scenario.run(&stage) {
-            Ok(()) => println!("ok      {} ({} s)", scenario.name, started.elapsed().as_secs()),
-            Err(error) => {
-                failed += 1;
-                println!("FAILED  {}: {error:#}", scenario.name);
-                println!("        kept: {}", dir.display());
-                println!("        repeat: hostwright lab test {} --seed {seed}", scenario.name);
-            }
+        let ran = scenario.run(&stage);
+        let seconds = started.elapsed().as_secs();
+        failed += usize::from(ran.is_err());
+        let repeat = place.again(&format!("test {} --seed {seed}", scenario.name));
+        let error = ran.err().map(|error| format!("{error:#}"));
+        if as_json {
+            json::print_line(&json!({
+                "name": scenario.name, "ok": error.is_none(), "seconds": seconds, "seed": seed,
+                "error": error, "kept": stage.dir, "repeat": repeat,
+            }));
+        } else if let Some(error) = error {
+            println!("FAILED  {}: {error}", scenario.name);
+            println!("        kept: {}", stage.dir.display());
+            println!("        repeat: {repeat}");
+        } else {
+            println!("ok      {} ({seconds} s)", scenario.name);
         }
     }
-    println!("{} passed, {failed} failed", chosen.len() - failed);
+    if !as_json {
+        println!("{} passed, {failed} failed", chosen.len() - failed);
+    }
     Ok(ExitCode::from(u8::from(failed > 0)))
+}
+
+/// A place for a scenario, with nothing of an earlier run.
+fn stage(scenario: &Scenario, seed: u64, place: &Place, parts: &Parts) -> Result<Stage, Failure> {
+    let dir = parts.dir.join("scenarios").join(scenario.name);
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir).map_err(anyhow::Error::from)?;
+    }
+    std::fs::create_dir_all(&dir).map_err(anyhow::Error::from)?;
+    Ok(Stage {
+        parts: parts.clone(),
+        dir,
+        acceleration: acceleration(place.accel.as_deref()),
+        seed,
+        uplink: None,
+        say,
+    })
 }

@@ -1,23 +1,28 @@
 //! `hostwright machine`: what a boot server provisions.
 
+use super::shell;
 use crate::faults::Failure;
 use crate::render::{json, table};
 use clap::Subcommand;
 use hostwright_client::OperatorClient;
-use hostwright_model::api::{Machine, MachineSpec, NextBoot, Run};
+use hostwright_model::api::{Machine, MachineSpec, NextBoot, Run, UnknownMachine};
 use hostwright_model::ids::{MacAddr, MachineName};
+use hostwright_model::manners::{FailurePolicy, Manners, Notice, Plugins};
 use hostwright_model::monitored::MonitoredMachine;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Machines of a boot server: add, list, show, install, cancel, remove.
+/// Machines of a boot server: add, list, show, install, cancel, remove; a shell on them.
 #[derive(Subcommand)]
 #[command(after_help = "\
 Examples:
   hostwright machine add web1 --mac 52:54:00:12:34:56 --space prod --image web --address 10.0.0.21
   hostwright machine install web1        armed once: it is installed at its next network boot
-  hostwright machine list --unknown      who asked for an address or a boot file and is not known")]
+  hostwright machine list --unknown      who asked for an address or a boot file and is not known
+  hostwright machine shell web1          while it is being installed, and after a failure
+  hostwright machine shell web1 -- dmesg
+  hostwright machine copy web1:/tmp/fai/fai.log .")]
 pub enum Verb {
     /// Describe a new machine.
     Add(AddArgs),
@@ -46,6 +51,10 @@ pub enum Verb {
     },
     /// Forget a machine and its runs.
     Remove(OneArgs),
+    /// A shell on a machine that is being installed; Ctrl-\ leaves it.
+    Shell(shell::ShellArgs),
+    /// Copy a file to or from a machine that is being installed.
+    Copy(shell::CopyArgs),
 }
 
 /// What describes a machine.
@@ -72,7 +81,47 @@ pub struct AddArgs {
     #[arg(long = "var", value_name = "NAME=VALUE")]
     vars: Vec<String>,
     #[command(flatten)]
+    manners: MannersArgs,
+    #[command(flatten)]
     server: ServerArgs,
+}
+
+/// How the installer of a machine behaves.
+#[derive(clap::Args)]
+pub struct MannersArgs {
+    /// What follows a failure: hold, retry, retry=TIMES or power-off; hold unless given.
+    #[arg(long)]
+    on_failure: Option<FailurePolicy>,
+    /// Program that fetches configuration files; see docs/reference/agent.md.
+    #[arg(long, value_name = "PROGRAM")]
+    configuration_loader: Option<String>,
+    /// Program that chooses disks.
+    #[arg(long, value_name = "PROGRAM")]
+    drive_selector: Option<String>,
+    /// Program that configures the network of the installed system.
+    #[arg(long, value_name = "PROGRAM")]
+    network_configurator: Option<String>,
+    /// Program that hears of the end of the installation.
+    #[arg(long, value_name = "PROGRAM")]
+    completion_notifier: Option<String>,
+    /// What the notifier hears of beside a success: failure, progress.
+    #[arg(long, value_delimiter = ',')]
+    notify: Vec<Notice>,
+}
+
+impl MannersArgs {
+    fn manners(&self) -> Manners {
+        Manners {
+            on_failure: self.on_failure,
+            plugins: Plugins {
+                configuration_loader: self.configuration_loader.clone(),
+                drive_selector: self.drive_selector.clone(),
+                network_configurator: self.network_configurator.clone(),
+                completion_notifier: self.completion_notifier.clone(),
+                notify: self.notify.clone(),
+            },
+        }
+    }
 }
 
 /// One machine of one server.
@@ -138,7 +187,15 @@ pub fn run(verb: Verb, as_json: bool) -> Result<ExitCode, Failure> {
             let text = format!("{} will boot from its disk (run {} taken back)", one.name, run.id);
             print_run(&run, &text, as_json);
         }
-        Verb::Remove(one) => one.server.client()?.remove_machine(&MachineName::new(one.name))?,
+        Verb::Shell(args) => return shell::shell(&args),
+        Verb::Copy(args) => return shell::copy(&args),
+        Verb::Remove(one) => {
+            one.server.client()?.remove_machine(&MachineName::new(&one.name))?;
+            match as_json {
+                true => json::print(&serde_json::json!({ "removed": one.name })),
+                false => println!("{} is forgotten", one.name),
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -152,6 +209,7 @@ fn spec(args: &AddArgs) -> Result<MachineSpec, Failure> {
         space: args.space.clone(),
         image: args.image.clone(),
         vars: crate::space_args::parse_vars(&args.vars)?,
+        manners: args.manners.manners(),
     })
 }
 
@@ -216,8 +274,13 @@ fn list_unknown(client: &OperatorClient, as_json: bool) -> Result<(), Failure> {
         json::print(&unknown);
         return Ok(());
     }
-    let rows: Vec<_> = unknown.iter().map(|m| [m.mac.to_string(), m.asked_for.clone()]).collect();
-    table::print(["ADDRESS", "ASKED FOR"], &rows);
+    let row = |seen: &UnknownMachine| {
+        let time = jiff::Timestamp::from_millisecond(seen.last_seen_ms);
+        let time = time.map_or_else(|_| String::new(), |time| format!("{time:.0}"));
+        [seen.mac.to_string(), seen.asked_for.clone(), time]
+    };
+    let rows: Vec<_> = unknown.iter().map(row).collect();
+    table::print(["ADDRESS", "ASKED FOR", "LAST SEEN"], &rows);
     Ok(())
 }
 

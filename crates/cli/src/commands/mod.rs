@@ -3,6 +3,7 @@
 mod apply;
 mod build;
 mod check;
+mod deploy;
 mod disk_image;
 mod explain;
 mod facts;
@@ -11,9 +12,10 @@ mod installer;
 mod lab;
 mod layout;
 mod machine;
-mod plan;
+pub mod plan;
 mod run;
 mod serve;
+mod shell;
 
 use crate::faults::Failure;
 use clap::Subcommand;
@@ -52,11 +54,11 @@ pub fn run(verb: Verb, json: bool) -> Result<ExitCode, Failure> {
         Verb::Build(args) => build::run(args, json),
         Verb::Apply(args) => apply::run(args, json),
         Verb::Facts(args) => facts::run(&args, json),
-        Verb::Serve(args) => serve::run(&args),
+        Verb::Serve(args) => serve::run(&args, json),
         Verb::Machine(verb) => machine::run(verb, json),
         Verb::Run(verb) => run::run(verb, json),
         Verb::Image(verb) => image::run(verb, json),
         Verb::Installer(verb) => installer::run(verb, json),
-        Verb::Lab(verb) => lab::run(verb),
+        Verb::Lab(verb) => lab::run(verb, json),
     }
 }

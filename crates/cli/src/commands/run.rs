@@ -14,12 +14,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Installations: list, show, watch, undo.
+/// Installations: list, show, watch, resume, undo.
 #[derive(Subcommand)]
 #[command(after_help = "\
 Examples:
   hostwright run list --machine web1
   hostwright run watch RUN               progress bars until it ends; exit status 0 if it went well
+  hostwright run resume RUN              after the cause of a failure was mended
   hostwright run undo /run/hostwright/run
                                          on the machine itself: its partition tables as they were")]
 pub enum Verb {
@@ -35,6 +36,8 @@ pub enum Verb {
     Show(OneArgs),
     /// Follow a run to its end.
     Watch(OneArgs),
+    /// Have the machine of a failed run take it up again where it stopped.
+    Resume(OneArgs),
     /// Put this machine's tables and signatures back, while a run has overwritten no data.
     Undo(UndoArgs),
 }
@@ -68,14 +71,28 @@ pub fn run(verb: Verb, as_json: bool) -> Result<ExitCode, Failure> {
             show(&client.run(&id)?, &client.progress(&id)?, as_json);
             Ok(ExitCode::SUCCESS)
         }
+        Verb::Resume(one) => {
+            let run = one.server.client()?.resume(&RunId::new(one.run))?;
+            match as_json {
+                true => json::print(&run),
+                false => println!(
+                    "{} is asked to go on; watch it: hostwright run watch {}",
+                    run.machine, run.id
+                ),
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         Verb::Undo(args) => undo(&args, as_json),
-        Verb::Watch(one) => watch(&one.server.client()?, &RunId::new(one.run)),
+        Verb::Watch(one) => watch(&one.server.client()?, &RunId::new(one.run), as_json),
     }
 }
 
 /// The state of a run in words.
 pub fn state_of(run: &Run) -> String {
     let word = match run.state {
+        RunState::Failed if run.resume_asked_at_ms.is_some() => {
+            "failed; asked to resume, the machine has not answered yet"
+        }
         RunState::Armed => "armed, waits for the machine to boot",
         RunState::Booting => "booting",
         RunState::Running => "running",
@@ -121,20 +138,35 @@ fn show(run: &Run, progress: &RunProgress, as_json: bool) {
     }
 }
 
-fn watch(client: &OperatorClient, id: &RunId) -> Result<ExitCode, Failure> {
-    let mut bars = Bars::default();
+/// With JSON a line each time something changes.
+fn watch(client: &OperatorClient, id: &RunId, as_json: bool) -> Result<ExitCode, Failure> {
+    let (mut bars, mut told) = (Bars::default(), None);
     loop {
         let (run, progress) = (client.run(id)?, client.progress(id)?);
-        bars.show(&progress);
-        if !run.state.is_open() {
+        if !as_json {
+            bars.show(&progress);
+        } else if told.as_ref() != Some(&(run.clone(), progress.clone())) {
+            json::print_line(&serde_json::json!({ "run": run, "progress": progress }));
+            told = Some((run.clone(), progress.clone()));
+        }
+        let asked = run.resume_asked_at_ms.is_some();
+        if !run.state.is_open() && !asked {
             bars.clear();
-            println!("{} {}", run.machine, state_of(&run));
-            if let Some(fault) = progress.fault {
-                return Err(fault.into());
-            }
-            return Ok(ExitCode::from(u8::from(run.state != RunState::Installed)));
+            return ended(&run, progress, as_json);
         }
         std::thread::sleep(Duration::from_millis(300));
+    }
+}
+
+/// The exit status says who must act, in JSON too, where everything has been told.
+fn ended(run: &Run, progress: RunProgress, as_json: bool) -> Result<ExitCode, Failure> {
+    if !as_json {
+        println!("{} {}", run.machine, state_of(run));
+    }
+    match progress.fault {
+        Some(fault) if as_json => Ok(crate::faults::exit_status(fault.kind)),
+        Some(fault) => Err(fault.into()),
+        None => Ok(ExitCode::from(u8::from(run.state != RunState::Installed))),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `hostwright serve`: the boot server.
 
 use crate::faults::Failure;
+use crate::render::json;
 use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_server::package_proxy::{self, MirrorMap, PackageProxyConfig};
 use hostwright_server::{Config, ConfigError};
@@ -24,14 +25,20 @@ pub struct Args {
 }
 
 /// Does it.
-pub fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let config = Config::load(&args.config).map_err(|error| match error {
+pub fn run(args: &Args, as_json: bool) -> Result<ExitCode, Failure> {
+    let mut config = Config::load(&args.config).map_err(|error| match error {
         ConfigError::Mistakes(found) => Failure::Diagnostics(found),
         ConfigError::Read { path, source } => crate::faults::file("read", &path, &source),
     })?;
     if args.check {
-        println!("{}: no mistakes found", args.config.display());
+        match as_json {
+            true => json::print(&serde_json::json!({ "diagnostics": [] })),
+            false => println!("{}: no mistakes found", args.config.display()),
+        }
         return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(store) = &mut config.store {
+        store.settings = crate::stores::s3_settings();
     }
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
@@ -42,7 +49,11 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         crate::faults::file("start threads in", Path::new("/proc/self"), &error)
     })?;
     runtime.block_on(hostwright_server::serve(config, ended_by_user(), |ready| {
-        println!("hostwright serves at http://{}/", ready.http);
+        let address = format!("http://{}/", ready.http);
+        match as_json {
+            true => json::print_line(&serde_json::json!({ "serves": address })),
+            false => println!("hostwright serves at {address}"),
+        }
     }))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -47,7 +47,7 @@ fn only_changed_files_are_told_of() {
     assert_eq!(both.status, 3);
     has(&both.err, &["package_config/BASE:1", "disk_config/WEB:2"]);
     let unknown = bench.run("check --changed=no-such-commit space");
-    assert_eq!(unknown.status, 3);
+    assert_eq!(unknown.status, 2, "wrong usage");
     has(&unknown.err, &["no-such-commit", "name a commit"]);
 }
 
@@ -85,9 +85,9 @@ fn layouts_are_held_against_machines() {
 fn what_is_no_space_is_said() {
     let bench = Bench::new();
     let nowhere = bench.run("check nowhere");
-    assert_eq!(nowhere.status, 3);
+    assert_eq!(nowhere.status, 2, "wrong usage");
     has(&nowhere.err, &["there is no directory nowhere"]);
     let other = bench.run("check space/class");
-    assert_eq!(other.status, 3);
+    assert_eq!(other.status, 2, "wrong usage");
     has(&other.err, &["is not a config space"]);
 }

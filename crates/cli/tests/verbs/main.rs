@@ -4,7 +4,11 @@
 #![allow(clippy::disallowed_methods, reason = "the program is started as a user would")]
 
 mod check;
+mod deploy;
+mod described;
 mod explain;
+mod installer;
+mod lab;
 mod layout;
 mod plan;
 mod space;

@@ -15,7 +15,7 @@ fn root_a_plan_names_its_reasons() {
     assert!(!plan["stages"].as_array().unwrap().is_empty());
     assert!(!json.contains("scripts/WEB"), "db1 is no web server");
     let nothing = bench.run("plan --space space --hostname web1");
-    assert_eq!(nothing.status, 3);
+    assert_eq!(nothing.status, 2, "wrong usage");
     has(&nothing.err, &["needs a machine", "--disk"]);
 }
 
@@ -33,7 +33,7 @@ fn root_a_change_of_the_space_is_shown_as_what_it_does() {
     let json = bench.ok(&format!("{plan} --diff HEAD --json"));
     has(&json, &["certbot"]);
     let unknown = bench.run(&format!("{plan} --diff no-such-commit"));
-    assert_eq!(unknown.status, 3);
+    assert_eq!(unknown.status, 2, "wrong usage");
     has(&unknown.err, &["no-such-commit"]);
 }
 

@@ -1,6 +1,6 @@
 //! The base system: from an image, from an archive of the space, or by debootstrap(8).
 
-use super::{Done, mounts, repository, stand_in};
+use super::{Done, mounts, old_systems, repository, stand_in};
 use crate::fault::ActionError;
 use crate::task_error;
 use crate::work::Work;
@@ -14,8 +14,24 @@ use std::collections::BTreeSet;
 /// has told how many there are.
 const LIKELY_PACKAGES: u64 = 150;
 
-/// Brings an image here and verifies it.
+/// Brings an image here and verifies it, but for what systems that were installed before have.
 pub(super) fn fetch_image(work: &mut Work<'_>, image: &ImageRef) -> Result<Done, ActionError> {
+    if !work.inputs.target.is_own_machine() {
+        return fetch_whole_image(work, image);
+    }
+    let roots = old_systems::mount(work)?;
+    work.images.reuse(&roots);
+    let fetched = fetch_whole_image(work, image);
+    work.images.reuse(&[]);
+    old_systems::unmount(work)?;
+    fetched
+}
+
+/// Brings an image here and verifies it.
+pub(super) fn fetch_whole_image(
+    work: &mut Work<'_>,
+    image: &ImageRef,
+) -> Result<Done, ActionError> {
     let emit = &mut *work.emit;
     work.images.fetch(image, &mut |done_bytes, total_bytes| {
         emit(EventBody::Fetch { what: "image".to_owned(), done_bytes, total_bytes });

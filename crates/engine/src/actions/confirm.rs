@@ -6,6 +6,9 @@ use crate::work::Work;
 use hostwright_model::facts::Disk;
 use hostwright_model::fault::FaultKind;
 
+const LOOK_AGAIN: &str =
+    "nothing was written; look at the plan for the disks that are there now and start again";
+
 /// Any difference stops the run.
 pub(super) fn confirm_disks(work: &mut Work<'_>, disks: &[Disk]) -> Result<Done, ActionError> {
     let now = work.host.facts()?;
@@ -14,7 +17,7 @@ pub(super) fn confirm_disks(work: &mut Work<'_>, disks: &[Disk]) -> Result<Done,
         disks.iter().filter_map(|disk| difference(disk, known(disk), true)).collect();
     let devices: Vec<String> = disks.iter().map(Disk::path).collect();
     differences.extend(work.inputs.facts.storage.changes(&now.storage, &devices));
-    refuse(differences)?;
+    refuse(differences, LOOK_AGAIN)?;
     if let Some(layout) = &work.plan.layout {
         kernel::demand_support(work, layout)?;
     }
@@ -24,12 +27,36 @@ pub(super) fn confirm_disks(work: &mut Work<'_>, disks: &[Disk]) -> Result<Done,
 
 /// The same for a resumed run, which has written to the disks: only who they are must be the same.
 pub(super) fn confirm_same_disks(work: &mut Work<'_>, disks: &[Disk]) -> Result<(), ActionError> {
-    let found = work.host.facts()?.disks;
-    let known = |disk: &Disk| found.iter().find(|found| found.name == disk.name);
-    refuse(disks.iter().filter_map(|disk| difference(disk, known(disk), false)).collect())
+    refuse(other_disks(work, disks)?, LOOK_AGAIN)
 }
 
-fn refuse(differences: Vec<String>) -> Result<(), ActionError> {
+/// The same before saved metadata is put back: names of disks may have changed since it was saved.
+pub(super) fn confirm_saved_disks(work: &mut Work<'_>, disks: &[Disk]) -> Result<(), ActionError> {
+    let cure = "nothing was put back; connect the disks as they were when the run began";
+    refuse(other_disks(work, disks)?, cure)
+}
+
+/// Refuses disks that have changed their names since: what the operator meant by a name is not what
+/// it means now.
+pub(crate) fn refuse_moved_disks(before: &[Disk], now: &[Disk]) -> Result<(), ActionError> {
+    let identity = |disk: &Disk| (disk.serial.clone(), disk.wwn.clone(), disk.model.clone());
+    let is_known = |disk: &&Disk| disk.serial.is_some() || disk.wwn.is_some();
+    let moved = before.iter().filter(is_known).filter_map(|old| {
+        let mut same = now.iter().filter(|new| identity(new) == identity(old));
+        let found = same.next().filter(|new| new.name != old.name && same.next().is_none())?;
+        Some(format!("{} is called {} now", old.name, found.name))
+    });
+    refuse(moved.collect(), LOOK_AGAIN)
+}
+
+/// What differs in who the disks are.
+fn other_disks(work: &mut Work<'_>, disks: &[Disk]) -> Result<Vec<String>, ActionError> {
+    let found = work.host.facts()?.disks;
+    let known = |disk: &Disk| found.iter().find(|found| found.name == disk.name);
+    Ok(disks.iter().filter_map(|disk| difference(disk, known(disk), false)).collect())
+}
+
+fn refuse(differences: Vec<String>, cure: &str) -> Result<(), ActionError> {
     if differences.is_empty() {
         return Ok(());
     }
@@ -37,7 +64,7 @@ fn refuse(differences: Vec<String>) -> Result<(), ActionError> {
         FaultKind::Hardware,
         "disks-changed",
         format!("the disks are not those that were planned for: {}", differences.join("; ")),
-        "nothing was written; look at the plan for the disks that are there now and start again",
+        cure,
     ))
 }
 
@@ -96,5 +123,22 @@ mod tests {
         let words = difference(&disk(), Some(&written), true).unwrap();
         assert_eq!(words, "content of vda was '', is 'dos'");
         assert_eq!(difference(&disk(), None, true).unwrap(), "vda is not there");
+    }
+
+    #[test]
+    fn only_a_disk_with_another_name_has_moved() {
+        let named = |name: &str, serial: Option<&str>| Disk {
+            name: name.to_owned(),
+            serial: serial.map(str::to_owned),
+            ..disk()
+        };
+        let before = [named("sda", Some("1")), named("sdb", Some("2"))];
+        let refused = |now: &[Disk]| refuse_moved_disks(&before, now).is_err();
+        assert!(!refused(&before));
+        assert!(refused(&[named("sda", Some("2")), named("sdb", Some("1"))]));
+        assert!(!refused(&[named("sda", Some("1"))]), "a hook may let go of a disk");
+        assert!(!refused(&[named("sda", Some("3")), named("sdb", Some("2"))]), "or make one anew");
+        let nameless = [named("sda", None), named("sdb", None)];
+        assert!(refuse_moved_disks(&nameless, &nameless).is_ok());
     }
 }

@@ -4,7 +4,6 @@ use super::{Done, encrypt, fstab, initramfs_keys, initramfs_tpm, raid, scripts};
 use crate::fault::ActionError;
 use crate::work::Work;
 use hostwright_model::fault::FaultKind;
-use hostwright_model::plan::TargetProfile;
 use hostwright_model::storage::{FstabKey, StorageLayout, Volume};
 
 /// ARRAY lines for the installed system, in the log directory.
@@ -87,8 +86,8 @@ pub(super) fn install_fstab(work: &mut Work<'_>) -> Result<Done, ActionError> {
         work.host.write(&path, b"", 0o644)?;
         return Ok(Done::changed());
     };
-    let new = match (&work.inputs.target, &old) {
-        (TargetProfile::DisksImage { .. }, Some(old)) => fstab::merge(&own, old),
+    let new = match (work.inputs.target.image(), &old) {
+        (Some(_), Some(old)) => fstab::merge(&own, old),
         _ => own,
     };
     if old.as_ref() == Some(&new) {

@@ -5,6 +5,8 @@ use super::nodes;
 use crate::fault::ActionError;
 use crate::work::Work;
 use hostwright_host::{Command, MountRequest, Tool};
+use hostwright_model::event::EventBody;
+use hostwright_model::image::ReadyMade;
 use hostwright_model::storage::{BtrfsProfile, Volume};
 
 /// Makes what the volume says, over whatever was there; what is kept is left alone.
@@ -26,6 +28,28 @@ pub(super) fn make_file_system(work: &mut Work<'_>, volume: &Volume) -> Result<D
         let tune = Command::new(Tool::Tune2fs).args(&volume.tune_options).arg(&volume.device);
         work.tool(tune)?;
     }
+    Ok(Done::changed())
+}
+
+/// Lays a file system down as blocks, with the files of an image in it, and makes it this volume's:
+/// as large, with a journal, and with an identity of its own.
+pub(super) fn lay_ready_made(
+    work: &mut Work<'_>,
+    volume: &Volume,
+    made: &ReadyMade,
+) -> Result<Done, ActionError> {
+    nodes::wipe(work, &volume.device)?;
+    let source = work.images.open_ready_made(made)?;
+    let (emit, step, total) = (&mut *work.emit, &work.step, source.content_bytes());
+    work.host.lay_blocks(&volume.device, &*source, &mut |done| {
+        let unit = "bytes".to_owned();
+        emit(EventBody::StepProgress { step: step.clone(), done, total, unit });
+    })?;
+    drop(source);
+    // It was checked when it was made, and every block has been compared since.
+    work.tool(Command::new(Tool::Resize2fs).args(["-f", &volume.device]))?;
+    let identify = Command::new(Tool::Tune2fs).args(["-j", "-U", "random"]);
+    work.tool(identify.args(&volume.tune_options).arg(&volume.device))?;
     Ok(Done::changed())
 }
 

@@ -6,12 +6,14 @@
 
 use super::Done;
 use super::apt::{as_in_target, unknown_package};
+use crate::barrier;
 use crate::fault::ActionError;
 use crate::work::Work;
 use hostwright_host::{Command, HostError, Output, Tool};
 use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::package::{Package, PackageAction, PackageGroup, PackageSystem, Wish};
-use hostwright_model::plan::{Action, Discovered};
+use hostwright_model::phase::Phase;
+use hostwright_model::plan::{Action, Discovered, Stage};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The status of a shell, and of chroot(8), for a program that is not there.
@@ -23,14 +25,7 @@ const NAMED_MAX: usize = 5;
 /// `lenient`. Words that only take something away are left out in any case: what does not exist is
 /// not installed.
 pub(super) fn check(work: &mut Work<'_>, lenient: bool) -> Result<Done, ActionError> {
-    let groups: Vec<PackageGroup> = work
-        .plan
-        .steps()
-        .filter_map(|(_, step)| match &step.action {
-            Action::Packages { group } => Some(group.clone()),
-            _ => None,
-        })
-        .collect();
+    let groups = planned_groups(work);
     let unknown = unknown(work, &groups)?;
     let mut discovered = Discovered::default();
     let mut wanted = Vec::new();
@@ -55,6 +50,38 @@ pub(super) fn check(work: &mut Work<'_>, lenient: bool) -> Result<Done, ActionEr
         return Ok(Done::discovered(discovered));
     }
     Err(refusal(&wanted))
+}
+
+/// The same as soon as the package sources have been read, before anything is fetched from them. Where
+/// hooks of instsoft are still to run, which may add sources, what is unknown is only told.
+pub(super) fn check_early(work: &mut Work<'_>) -> Result<(), ActionError> {
+    let is_strict = |action: &Action| matches!(action, Action::CheckPackages { lenient: false });
+    if !work.plan.steps().any(|(_, step)| is_strict(&step.action)) {
+        return Ok(());
+    }
+    let groups = planned_groups(work);
+    let unknown = unknown(work, &groups)?.into_iter();
+    let wanted: Vec<Package> =
+        unknown.filter(|(_, is_wanted)| *is_wanted).map(|(package, _)| package).collect();
+    let is_hook = |stage: &Stage| stage.phase == Phase::Instsoft && barrier::is_hooks(stage);
+    if wanted.is_empty() || !work.plan.stages.iter().any(is_hook) {
+        return if wanted.is_empty() { Ok(()) } else { Err(refusal(&wanted)) };
+    }
+    for package in wanted {
+        work.warn(&format!(
+            "WARNING: {}: no package source has '{}' by now; hooks of instsoft may add one",
+            package.why, package.name
+        ));
+    }
+    Ok(())
+}
+
+fn planned_groups(work: &Work<'_>) -> Vec<PackageGroup> {
+    let groups = work.plan.steps().filter_map(|(_, step)| match &step.action {
+        Action::Packages { group } => Some(group.clone()),
+        _ => None,
+    });
+    groups.collect()
 }
 
 fn refusal(unknown: &[Package]) -> ActionError {

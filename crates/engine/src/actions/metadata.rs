@@ -12,14 +12,15 @@
 //!
 //! What the plan keeps is not saved: nobody changes it, and a superblock of yesterday would harm it.
 
-use super::Done;
 use super::nodes;
 use super::partition::found_table;
 use super::table::Table;
+use super::{Done, confirm};
 use crate::fault::ActionError;
 use crate::work::Work;
 use hostwright_host::{Command, Tool};
 use hostwright_model::existing::ExistingStorage;
+use hostwright_model::facts::Disk;
 use hostwright_model::fault::{Fault, FaultKind};
 use hostwright_model::storage::StorageLayout;
 use serde::{Deserialize, Serialize};
@@ -224,8 +225,10 @@ fn save_groups(
     Ok(())
 }
 
-/// Puts back what [`save`] saved, and reads it again to be sure. How many devices were changed.
-pub(crate) fn put_back(work: &mut Work<'_>) -> Result<usize, ActionError> {
+/// Puts back what [`save`] saved from `disks`, and reads it again to be sure. How many devices were
+/// changed.
+pub(crate) fn put_back(work: &mut Work<'_>, disks: &[Disk]) -> Result<usize, ActionError> {
+    confirm::confirm_saved_disks(work, disks)?;
     let file = path(work, "index.json");
     let unreadable = |reason: String| {
         ActionError::from(Box::new(Fault::new(

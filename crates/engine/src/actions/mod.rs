@@ -24,6 +24,7 @@ mod mirror;
 mod mounts;
 mod nodes;
 mod old_etc;
+mod old_systems;
 mod packages;
 mod partition;
 mod personalise;
@@ -41,6 +42,7 @@ mod takedown;
 mod uuid_links;
 mod written;
 
+pub(crate) use confirm::refuse_moved_disks;
 pub(crate) use metadata::put_back;
 pub(crate) use mounts::unmount_target;
 pub(crate) use restore::restore;
@@ -123,7 +125,10 @@ pub(crate) fn execute(
         Action::PartitionTable { disk } => partition::write_table(work, disk),
         Action::VolumeGroup { group } => lvm::make_group(work, group),
         Action::LogicalVolume { group, volume } => lvm::make_volume(work, group, volume),
-        Action::Format { volume } => format::make_file_system(work, volume),
+        Action::Format { volume, ready_made: None } => format::make_file_system(work, volume),
+        Action::Format { volume, ready_made: Some(made) } => {
+            format::lay_ready_made(work, volume, made)
+        }
         Action::StorageFiles { layout } => files::storage_files(work, layout),
         Action::Mount { volume } => mounts::mount_volume(work, volume),
         Action::SwapOn { device } => mounts::swap_on(work, device),
@@ -154,7 +159,9 @@ pub(crate) fn execute(
         Action::Personalise { hostname, nic } => {
             personalise::personalise(work, hostname, nic.as_deref())
         }
-        Action::WriteFiles { files, remove, .. } => written::write_files(work, files, remove),
+        Action::WriteFiles { topic, files, remove } => {
+            written::write_files(work, *topic, files, remove)
+        }
         Action::KeepOldEtc { device, file_system } => old_etc::keep(work, device, file_system),
         Action::BootLoader { setup } => boot_loader::install(work, setup),
         Action::LoadKernel { setup } => boot_loader::load_kernel(work, setup),

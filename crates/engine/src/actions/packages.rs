@@ -2,7 +2,7 @@
 //! ends settled.
 
 use super::apt::{self, apt_get, as_in_target, in_target};
-use super::{Done, mounts, stand_in};
+use super::{Done, known_packages, mounts, stand_in};
 use crate::fault::ActionError;
 use crate::package_calls::{self, Manner};
 use crate::task_error;
@@ -46,6 +46,7 @@ fn try_update_base(work: &mut Work<'_>) -> Result<Done, ActionError> {
         apt::run(work, mend, "the base system")?;
     }
     configure_pending(work)?;
+    known_packages::check_early(work)?;
     let upgrade = apt_get(work).args(NEW).arg("dist-upgrade");
     apt::run(work, upgrade, "the base system")?;
     work.tool(apt_get(work).arg("clean"))?;

@@ -126,9 +126,15 @@ fn network(work: &mut Work<'_>, nic: &str) -> Result<(), ActionError> {
 
 /// Interfaces of the machine that the image was made on do not exist here; a service that waits for
 /// them would fail.
-fn remove_generated(work: &mut Work<'_>, dir: &str, keep: &str) -> Result<(), HostError> {
+pub(super) fn remove_generated(
+    work: &mut Work<'_>,
+    dir: &str,
+    keep: &str,
+) -> Result<(), HostError> {
     let dir = work.target(dir);
-    for name in work.host.list(&dir)?.iter().filter(|name| *name != "lo" && *name != keep) {
+    // Directories of drop-in files cannot be read.
+    let is_file = |name: &&String| *name != "lo" && *name != keep && !name.ends_with(".d");
+    for name in work.host.list(&dir)?.iter().filter(is_file) {
         let path = format!("{dir}/{name}");
         let text = work.read_text(&path)?.unwrap_or_default();
         let first = text.lines().next().unwrap_or_default();

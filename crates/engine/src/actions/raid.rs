@@ -1,7 +1,7 @@
 //! RAID arrays of md(4): made anew, or assembled from what is kept.
 
-use super::Done;
 use super::nodes::{self, holders, slaves};
+use super::{Done, takedown};
 use crate::fault::ActionError;
 use crate::work::Work;
 use hostwright_host::{Command, Tool};
@@ -132,8 +132,21 @@ fn release(work: &mut Work<'_>, array: &RaidArray, member: &str) -> Result<(), A
                 &format!("{member} and {} are in {holder}", foreign.join(", ")),
             ));
         }
-        nodes::insist(work, &stop(&format!("/dev/{holder}")))?;
+        stop_running(work, &format!("/dev/{holder}"))?;
     }
+    Ok(())
+}
+
+/// Stops an array. Volume groups on it that the system has activated by itself are let go of first;
+/// one that is in use stays, and the array with it.
+pub(super) fn stop_running(work: &mut Work<'_>, device: &str) -> Result<(), ActionError> {
+    if !holders(work, device)?.is_empty() {
+        let groups = work.host.facts()?.storage.groups.into_iter();
+        for group in groups.filter(|group| group.physical_volumes.iter().any(|it| it == device)) {
+            takedown::deactivate(work, &group.uuid)?;
+        }
+    }
+    nodes::insist(work, &stop(device))?;
     Ok(())
 }
 

@@ -22,12 +22,15 @@ pub(super) fn write(
     resolv_conf(work)?;
     hosts(work)?;
     if !fcopy(work, "-SBM", "/etc/apt/sources.list")?
+        && !copy_of_server(work, "sources.list")?
         && let Some(sources) = sources
     {
         let path = work.target("etc/apt/sources.list");
         work.host.write(&path, sources_list(sources).as_bytes(), 0o644)?;
     }
-    fcopy(work, "-BM", "/etc/apt/preferences")?;
+    if !fcopy(work, "-BM", "/etc/apt/preferences")? {
+        copy_of_server(work, "preferences")?;
+    }
     fcopy(work, "-SBMir", "/etc/apt")?;
     temporary(work)?;
     for key in keys {
@@ -50,6 +53,15 @@ fn key_name(path: &str, content: &[u8]) -> String {
 /// Copies a file of the space by FAI's own tool. True if the space has one for the classes.
 fn fcopy(work: &mut Work<'_>, options: &str, path: &str) -> Result<bool, ActionError> {
     Ok(work.eval(format!("fcopy {options} {path} 2>/dev/null"))?.status == 0)
+}
+
+/// Copies a file of an FAI server's directory `apt`, where its `fai` was called. True if there is one.
+fn copy_of_server(work: &mut Work<'_>, name: &str) -> Result<bool, ActionError> {
+    let Some(dir) = work.settings.defaults.get("FAI_ETC_DIR") else { return Ok(false) };
+    let Some(content) = work.host.read(&format!("{dir}/apt/{name}"))? else { return Ok(false) };
+    let path = work.target(&format!("etc/apt/{name}"));
+    work.host.write(&path, &content, 0o644)?;
+    Ok(true)
 }
 
 fn resolv_conf(work: &mut Work<'_>) -> Result<(), ActionError> {

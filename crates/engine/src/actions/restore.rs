@@ -17,7 +17,9 @@ pub(crate) fn restore(work: &mut Work<'_>, finished: &[Action]) -> Result<(), Ac
         let is = |action: &Action| matches!(action, Action::FlushRamDisk { path } if path == disk);
         finished.iter().any(is)
     };
-    let wants_image = !is_done(|action| matches!(action, Action::LayImage { .. }));
+    let wants_image = !is_done(|action| {
+        matches!(action, Action::LayImage { .. } | Action::Format { ready_made: Some(_), .. })
+    });
     // What is encrypted with a key that nobody kept is random bytes after a reboot.
     let mut forgotten: Vec<&str> = Vec::new();
     for action in finished {
@@ -32,7 +34,7 @@ pub(crate) fn restore(work: &mut Work<'_>, finished: &[Action]) -> Result<(), Ac
                     forgotten.push(&encrypted.mapped_device);
                 }
             }
-            Action::Format { volume } if forgotten.contains(&volume.device.as_str()) => {
+            Action::Format { volume, .. } if forgotten.contains(&volume.device.as_str()) => {
                 format::make_file_system(work, volume)?;
             }
             Action::VolumeGroup { group } => lvm::activate(work, &group.name)?,
@@ -53,7 +55,8 @@ pub(crate) fn restore(work: &mut Work<'_>, finished: &[Action]) -> Result<(), Ac
             }
             Action::RamDisk { path } if !is_flushed(path) => ram_disk::demand(work, path)?,
             Action::FetchImage { image } if wants_image => {
-                base::fetch_image(work, image)?;
+                // Disks may have been written since: nothing is looked for on them.
+                base::fetch_whole_image(work, image)?;
             }
             _ => {}
         }

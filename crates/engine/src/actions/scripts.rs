@@ -3,7 +3,6 @@
 
 use super::Done;
 use crate::barrier::classes_so_far;
-use crate::environment::is_secret;
 use crate::fault::ActionError;
 use crate::interpreter::Interpreter;
 use crate::logs::{LogFile, status_line};
@@ -16,6 +15,8 @@ use hostwright_host::command::quote;
 use hostwright_host::{Host, HostError, ShellReply, ShellRequest};
 use hostwright_model::fault::FaultKind;
 use hostwright_model::plan::Observed;
+use hostwright_model::quirk::Quirk;
+use hostwright_model::vars::is_secret;
 
 /// What a test writes to `test.log` when something is not as it should be.
 const TEST_FAILED: &str = "FAILED with ";
@@ -98,7 +99,8 @@ fn classes_in(work: &mut Work<'_>, path: &str, stdout: &str) -> Vec<String> {
     }
     let as_fai = work.inputs.rules.fai_bugs;
     let whose = if as_fai { "as FAI does" } else { "as FAI's manual says; FAI does not" };
-    work.say(&format!("warning[joined-comments]: {path} prints comments, which are read {whose}"));
+    let id = Quirk::JoinedComments.id();
+    work.say(&format!("warning[{id}]: {path} prints comments, which are read {whose}"));
     if as_fai { joined } else { documented }
 }
 

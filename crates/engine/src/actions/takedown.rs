@@ -54,7 +54,7 @@ fn remove_volume(work: &mut Work<'_>, group: &str, name: &str) -> Result<bool, A
 }
 
 /// Names of groups need not be unique; identifiers are.
-fn deactivate(work: &mut Work<'_>, uuid: &str) -> Result<(), ActionError> {
+pub(super) fn deactivate(work: &mut Work<'_>, uuid: &str) -> Result<(), ActionError> {
     let select = format!("vg_uuid={uuid}");
     let command = Command::new(Tool::Vgchange).args(["--activate", "n", "--select", &select]);
     nodes::insist(work, &command)?;
@@ -80,7 +80,7 @@ fn stop_holders(work: &mut Work<'_>, member: &str) -> Result<bool, ActionError> 
     let holders = nodes::holders(work, member)?;
     let arrays: Vec<&String> = holders.iter().filter(|name| name.starts_with("md")).collect();
     for array in &arrays {
-        nodes::insist(work, &raid::stop(&format!("/dev/{array}")))?;
+        raid::stop_running(work, &format!("/dev/{array}"))?;
     }
     Ok(!arrays.is_empty())
 }

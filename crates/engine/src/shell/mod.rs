@@ -35,10 +35,12 @@ const fn tool(path: &'static str) -> Shim {
 pub const SHIMS: &[Shim] = &[
     Shim { path: "/usr/lib/fai/subroutines", kind: ShimKind::Text(PRELUDE) },
     tool("/usr/lib/fai/check_status"),
+    tool("/usr/lib/fai/create_resolv_conf"),
     tool("/usr/lib/fai/fai-disk-info"),
     tool("/usr/lib/fai/fai-divert"),
     tool("/usr/lib/fai/fai-savelog"),
     tool("/usr/lib/fai/fetch-basefile"),
+    tool("/usr/lib/fai/get-boot-info"),
     tool("/usr/lib/fai/mkramdisk"),
     tool("/usr/lib/fai/mount2dir"),
     tool("/usr/lib/fai/updatebase"),

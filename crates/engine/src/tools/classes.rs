@@ -3,12 +3,13 @@
 use super::options::Options;
 use super::session::{usage, words};
 use super::{Session, ToolError, check_status};
-use crate::observe::printed_classes;
+use crate::observe::{printed_classes, whole_lines};
 use crate::shell;
 use hostwright_host::command::quote;
 use hostwright_host::{ShellReply, ShellRequest, metadata};
 use hostwright_model::class::ClassName;
 use hostwright_model::event::Stream;
+use hostwright_model::quirk::Quirk;
 
 pub(super) const USAGE: &str = "[-dhTv] [-t LOGDIR] DIRECTORY CLASSFILE";
 
@@ -80,7 +81,7 @@ impl Definer<'_, '_> {
             match word.parse::<ClassName>() {
                 Ok(class) if self.classes.contains(&class) => {
                     let what = format!("fai-class: {word} is defined again and counts twice");
-                    if self.session.has_quirk("class-twice", &what) {
+                    if self.session.has_quirk(Quirk::ClassTwice, &what) {
                         self.classes.push(class);
                     }
                     self.twice.push(word);
@@ -95,7 +96,9 @@ impl Definer<'_, '_> {
     fn add_lines(&mut self, text: &str) {
         let what = "fai-class: a comment behind a class is no comment";
         let is_trailing = |line: &str| line.find('#').is_some_and(|at| at > 0);
-        if text.lines().any(is_trailing) && self.session.has_quirk("class-trailing-comment", what) {
+        if text.lines().any(is_trailing)
+            && self.session.has_quirk(Quirk::ClassTrailingComment, what)
+        {
             text.lines().filter(|line| !line.starts_with('#')).for_each(|line| self.add(line));
             return;
         }
@@ -106,7 +109,7 @@ impl Definer<'_, '_> {
     /// or becomes classes itself.
     fn joined_if_wanted(&mut self, output: String) -> String {
         let what = "fai-class: output with a comment is joined to one line";
-        if !output.contains('#') || !self.session.has_quirk("joined-comments", what) {
+        if !output.contains('#') || !self.session.has_quirk(Quirk::JoinedComments, what) {
             return output;
         }
         words(&output).join(" ")
@@ -201,7 +204,13 @@ impl Definer<'_, '_> {
     fn add_file_of_scripts(&mut self, debug: bool) -> Result<(), ToolError> {
         let Some(file) = self.session.log_file("additional-classes") else { return Ok(()) };
         let Some(content) = self.session.host.read(&file)? else { return Ok(()) };
-        self.add_lines(&String::from_utf8_lossy(&content));
+        let text = String::from_utf8_lossy(&content);
+        let what = format!("fai-class: the last line of {file} has no end and is lost");
+        let is_cut = !text.is_empty() && !text.ends_with('\n');
+        match is_cut && self.session.has_quirk(Quirk::ClassLastLine, &what) {
+            true => self.add_lines(whole_lines(&text)),
+            false => self.add_lines(&text),
+        }
         match debug {
             true => self.session.host.rename(&file, &format!("{file}.used"))?,
             false => self.session.host.remove(&file)?,

@@ -9,6 +9,7 @@ use hostwright_model::class::{ClassList, ClassName};
 use hostwright_model::diagnostic::{Diagnostic, Severity};
 use hostwright_model::package::{Package, PackageAction, PackageGroup, PackageSystem, Wish};
 use hostwright_model::plan::Why;
+use hostwright_model::quirk::Quirk;
 
 pub(super) const USAGE: &str = "[-cdGhHlLnNPsv] [-m N] [-p DIR]";
 
@@ -148,7 +149,8 @@ fn check_names(
 fn list_names(groups: &[PackageGroup], session: &mut Session<'_>) {
     let listed = groups.iter().filter(|group| group.action.wish() == Wish::Present);
     let mut listed: Vec<&PackageGroup> = listed.collect();
-    if session.fai_bugs() {
+    let what = "install_packages: only the last group of packages is listed";
+    if listed.len() > 1 && session.has_quirk(Quirk::LastGroupListed, what) {
         listed = listed.split_off(listed.len().saturating_sub(1));
     }
     let names: Vec<&str> = listed.iter().flat_map(|group| group.names()).collect();

@@ -7,6 +7,7 @@
 
 mod accounts;
 mod ainsl;
+mod boot_info;
 mod check_status;
 mod classes;
 pub(crate) mod debconf;
@@ -107,9 +108,10 @@ const fn tool(name: &'static str, usage: &'static str, usage_status: i32, run: R
 
 /// Every program. Where FAI ends with 0 after an unknown option, these end with 2: a mistyped
 /// option must not look like a job done.
-const TOOLS: [Tool; 21] = [
+const TOOLS: [Tool; 23] = [
     tool("ainsl", ainsl::USAGE, 3, ainsl::run),
     tool("check_status", check_status::USAGE, 2, check_status::run),
+    tool("create_resolv_conf", boot_info::RESOLV_USAGE, 2, boot_info::resolv_conf),
     tool("device2grub", device2grub::USAGE, 2, device2grub::run),
     tool("fai-class", classes::USAGE, 1, classes::run),
     tool("fai-debconf", debconf::USAGE, 1, debconf::run),
@@ -124,6 +126,7 @@ const TOOLS: [Tool; 21] = [
     tool("fcopy", fcopy::USAGE, 2, fcopy::run),
     tool("fetch-basefile", fetch_basefile::USAGE, 2, fetch_basefile::run),
     tool("ftar", ftar::USAGE, 2, ftar::run),
+    tool("get-boot-info", boot_info::INFO_USAGE, 2, boot_info::info),
     tool("ifclass", ifclass::USAGE, 2, ifclass::run),
     tool("install_packages", install_packages::USAGE, 2, install_packages::run),
     tool("mkramdisk", mkramdisk::USAGE, 2, mkramdisk::run),
@@ -141,6 +144,10 @@ pub const NAMES: [&str; TOOLS.len()] = {
     }
     names
 };
+
+/// Names of two more that scripts call, which whoever calls [`main`] has to do itself: they need the
+/// planner, or restart the machine.
+pub const PROGRAMS: [&str; 2] = ["faireboot", "setup-storage"];
 
 /// Runs the tool `name`, which must be one of [`NAMES`], and gives its exit status.
 pub fn main(name: &str, args: &[String], session: &mut Session<'_>) -> i32 {

@@ -5,6 +5,7 @@ use super::install_packages::PackageLists;
 use crate::environment::FAI_BUGS;
 use hostwright_host::{Command, Host, HostError, Output, Tool};
 use hostwright_model::event::Stream;
+use hostwright_model::quirk::Quirk;
 use std::collections::BTreeMap;
 use std::io::Write;
 
@@ -86,11 +87,11 @@ impl Session<'_> {
     }
 
     /// True if this run is to do as FAI does where its documentation says otherwise. Then it is
-    /// told, with the `id` that `docs/reference/fai-tools.md` has the quirk under.
-    pub(super) fn has_quirk(&mut self, id: &str, what: &str) -> bool {
+    /// told.
+    pub(super) fn has_quirk(&mut self, quirk: Quirk, what: &str) -> bool {
         let wanted = self.env.is_on(FAI_BUGS);
         if wanted {
-            self.warn(&format!("warning[{id}]: {what}"));
+            self.warn(&format!("warning[{}]: {what}", quirk.id()));
         }
         wanted
     }

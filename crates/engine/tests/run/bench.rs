@@ -52,6 +52,7 @@ pub fn settings(base: &str, space: &str) -> Settings {
         shims: false,
         package_proxy: None,
         vars: BTreeMap::new(),
+        defaults: BTreeMap::new(),
         flags: Vec::new(),
         verbose: false,
         firmware_view: None,

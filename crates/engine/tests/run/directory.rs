@@ -7,7 +7,7 @@ use hostwright_host::real::RealHost;
 use hostwright_model::event::EventBody;
 use hostwright_model::fault::Fault;
 use hostwright_model::phase::Phase;
-use hostwright_model::plan::TargetProfile;
+use hostwright_model::plan::{Inputs, Rules, TargetProfile};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -19,6 +19,7 @@ pub struct Bench {
     pub settings: Settings,
     pub events: Vec<EventBody>,
     pub profile: TargetProfile,
+    pub rules: Rules,
 }
 
 impl Bench {
@@ -32,7 +33,13 @@ impl Bench {
         let base = dir.path().to_str().unwrap();
         let mut settings = settings(base, space.to_str().unwrap());
         settings.vars.insert("OPERATOR".to_owned(), "last word".to_owned());
-        Self { dir, settings, events: Vec::new(), profile: TargetProfile::Directory }
+        Self {
+            dir,
+            settings,
+            events: Vec::new(),
+            profile: TargetProfile::Directory,
+            rules: Rules::default(),
+        }
     }
 
     pub fn run(&mut self) -> Result<Report, Box<Fault>> {
@@ -42,7 +49,7 @@ impl Bench {
 
     pub fn run_with(&mut self, planner: &mut dyn Planner) -> Result<Report, Box<Fault>> {
         let (mut host, mut images) = (RealHost::default(), NoImages);
-        let inputs = inputs("demohost", self.profile.clone());
+        let inputs = Inputs { rules: self.rules, ..inputs("demohost", self.profile.clone()) };
         let mut session =
             Session::open(&mut host, &mut images, self.settings.clone(), inputs).unwrap();
         let events = &mut self.events;

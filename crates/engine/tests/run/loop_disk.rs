@@ -139,7 +139,10 @@ fn plan(layout: &StorageLayout) -> Plan {
         })
         .collect();
     partition.extend(layout.volumes.iter().map(|volume| {
-        step(format!("format{}", volume.device), Action::Format { volume: volume.clone() })
+        step(
+            format!("format{}", volume.device),
+            Action::Format { volume: volume.clone(), ready_made: None },
+        )
     }));
     partition.push(step("files".to_owned(), Action::StorageFiles { layout: layout.clone() }));
     let mut mounts: Vec<Step> = layout

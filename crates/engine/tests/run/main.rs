@@ -10,3 +10,5 @@ mod directory;
 mod loop_disk;
 mod overrides;
 mod package_managers;
+mod quirks;
+mod written;

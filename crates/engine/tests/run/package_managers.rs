@@ -199,6 +199,28 @@ fn root_one_unknown_package_of_any_manager_stops_before_the_first_download() {
 }
 
 #[test]
+fn root_an_unknown_package_stops_before_the_base_system_is_upgraded() {
+    let mut bench = Bench::new("PACKAGES install\none noapt\n");
+    bench.write("hooks/setup.DEFAULT", "#!/bin/bash\nskiptask extrbase debconf repository\n");
+    // A hook of instsoft may add package sources: until it has run nothing is certain.
+    let fault = bench.run(false).unwrap_err();
+    assert_eq!(fault.code, "unknown-package", "{fault}\n{}", output(&bench.events));
+    let said = output(&bench.events);
+    assert!(said.contains("'noapt' by now; hooks of instsoft may add one"), "{said}");
+    let log = fs::read_to_string(bench.dir.path().join("log/software.log")).unwrap();
+    assert!(log.contains("dist-upgrade"), "{log}");
+
+    let mut bench = Bench::new("PACKAGES install\none noapt\n");
+    bench.write("hooks/setup.DEFAULT", "#!/bin/bash\nskiptask extrbase debconf repository\n");
+    fs::remove_file(bench.dir.path().join("space/hooks/instsoft.SMALL")).unwrap();
+    let fault = bench.run(false).unwrap_err();
+    assert_eq!(fault.code, "unknown-package", "{fault}\n{}", output(&bench.events));
+    assert!(fault.message.contains("step updatebase"), "{fault}");
+    let log = fs::read_to_string(bench.dir.path().join("log/software.log")).unwrap();
+    assert!(!log.contains("dist-upgrade"), "{log}");
+}
+
+#[test]
 fn root_lenient_leaves_out_what_nobody_knows() {
     let packages = "PACKAGES dnfi\nalpha nodnf\nPACKAGES install\none noapt\n\
                     PACKAGES zypper\nnozypper\n";

@@ -1,10 +1,10 @@
 //! The power goes before, during and after each operation of layouts with every kind of layer; the
 //! run is taken up again, and the disks must be those of a run that nothing disturbed.
 
-use crate::layouts::{BTRFS, LUKS, RAID};
+use crate::layouts::{AFTER_RESIZE, BEFORE_RESIZE, BTRFS, LUKS, RAID};
 use crate::rig::{
-    Space, attempt, boot, boot_by_names, disk, file_systems, forget_run, leave_token, machine,
-    tokens, world_at_rest,
+    Space, attempt, boot, boot_by_names, boot_with_groups, disk, file_systems, forget_run,
+    leave_token, machine, tokens, world_at_rest,
 };
 use hostwright_host::sim::{Cut, RootKind, SimHost, World};
 
@@ -26,7 +26,12 @@ fn crash_everywhere(fresh: &SimHost, text: &str) -> World {
 }
 
 /// Runs undisturbed, then with each cut; the world at the end.
-pub fn crash_everywhere_in(fresh: &SimHost, mut space: Space) -> World {
+pub fn crash_everywhere_in(fresh: &SimHost, space: Space) -> World {
+    crash_and_start(fresh, space, boot)
+}
+
+/// The same on a machine that starts in its own way.
+fn crash_and_start(fresh: &SimHost, mut space: Space, start: fn(&mut SimHost)) -> World {
     let mut host = fresh.clone();
     let before = host.ops().len();
     attempt(&mut host, &mut space)
@@ -38,7 +43,7 @@ pub fn crash_everywhere_in(fresh: &SimHost, mut space: Space) -> World {
             host.power_cut_at((before + at) as u64 + 1, cut);
             let fault = attempt(&mut host, &mut space).expect_err("the power went");
             assert_eq!(fault.code, "power-cut", "{cut:?} {op}: {fault}");
-            boot(&mut host);
+            start(&mut host);
             if let Err(fault) = attempt(&mut host, &mut space) {
                 let ops = host.ops().iter().skip(before + at).cloned().collect::<Vec<_>>();
                 panic!("{cut:?} '{op}' cannot be resumed: {fault}\n{:#?}\n{ops:#?}", fault.output);
@@ -127,6 +132,19 @@ fn a_kept_volume_survives_a_power_cut_at_every_operation_of_the_next_life() {
     let next = RAID.replace("lvm fstabkey", "lvm preserve_lazy:vg1-home fstabkey");
     let world = crash_everywhere(&fresh, &next);
     assert_eq!(tokens(&world), ["/dev/vg1/home"], "{world:#?}");
+}
+
+#[test]
+fn what_is_resized_survives_a_power_cut_at_every_operation() {
+    let mut fresh = second_life(BEFORE_RESIZE);
+    // What is in a logical volume can only be told while it is active.
+    boot_with_groups(&mut fresh);
+    let world = crash_and_start(&fresh, Space::new(AFTER_RESIZE), boot_with_groups);
+    let kept =
+        ["/dev/vda1", "/dev/vda2", "/dev/vda3", "/dev/vdb6", "/dev/vg1/home", "/dev/vg1/mail"];
+    let mut found = tokens(&world);
+    found.sort();
+    assert_eq!(found, kept, "{world:#?}");
 }
 
 #[test]

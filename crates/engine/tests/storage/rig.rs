@@ -49,7 +49,15 @@ pub struct Space {
 
 impl Space {
     pub fn new(disk_config: &str) -> Self {
+        Self::with_hooks(disk_config, &[])
+    }
+
+    /// The same with hooks, by their names.
+    pub fn with_hooks(disk_config: &str, hooks: &[&str]) -> Self {
         let mut tree = ConfigTree::default();
+        for name in hooks {
+            tree.files.insert(format!("hooks/{name}"), TreeFile::file(b"#!/bin/sh\n", true));
+        }
         let file = TreeFile::file(disk_config.as_bytes(), false);
         tree.files.insert("disk_config/TEST".to_owned(), file);
         for path in ["class/README", "basefiles/TEST.tar.xz"] {
@@ -117,11 +125,16 @@ pub fn disk(name: &str, gib: u64) -> Disk {
 
 /// A machine with these disks, and one more that no layout names.
 pub fn machine(disks: &[Disk], root: RootKind) -> SimHost {
+    machine_with(disks, root, Firmware::Bios)
+}
+
+/// The same with that firmware.
+pub fn machine_with(disks: &[Disk], root: RootKind, firmware: Firmware) -> SimHost {
     let mut disks = disks.to_vec();
     disks.push(disk("vdz", 4));
     let facts = Facts {
         version: FACTS_VERSION,
-        firmware: Firmware::Bios,
+        firmware,
         architecture: "amd64".to_owned(),
         memory_bytes: 2 << 30,
         cpus: 2,
@@ -153,6 +166,7 @@ fn settings() -> Settings {
         shims: false,
         package_proxy: None,
         vars: BTreeMap::new(),
+        defaults: BTreeMap::new(),
         flags: Vec::new(),
         verbose: false,
         firmware_view: None,
@@ -212,6 +226,17 @@ pub fn boot(host: &mut SimHost) {
     }
 }
 
+/// The same, and volume groups are activated, too.
+pub fn boot_with_groups(host: &mut SimHost) {
+    boot(host);
+    activate_groups(host);
+}
+
+fn activate_groups(host: &mut SimHost) {
+    let command = Command::new(Tool::Vgchange).args(["--activate", "y"]);
+    host.run(&command, &mut |_, _| {}).unwrap();
+}
+
 /// The machine starts, and everything comes up under the names that the run gave it.
 pub fn boot_by_names(host: &mut SimHost) {
     host.reboot();
@@ -226,8 +251,7 @@ pub fn boot_by_names(host: &mut SimHost) {
             Command::new(Tool::Mdadm).args(["--assemble", name]).args(array.members.clone());
         host.run(&assemble, &mut |_, _| {}).unwrap();
     }
-    let command = Command::new(Tool::Vgchange).args(["--activate", "y"]);
-    host.run(&command, &mut |_, _| {}).unwrap();
+    activate_groups(host);
 }
 
 /// What lasts on the disks.

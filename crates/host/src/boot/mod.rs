@@ -5,12 +5,16 @@
 //! they happen before there is a run and after it. Everything here assumes a system that lives in
 //! RAM and was booted for one purpose; nothing here is ever called on a server.
 
+pub mod clock;
+pub mod entropy;
 mod glob;
 pub mod links;
 pub mod load;
 pub mod modules;
+pub mod next_boot;
 pub mod process;
 pub mod root;
+pub mod terminal;
 
 use crate::HostError;
 

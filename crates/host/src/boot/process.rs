@@ -2,10 +2,14 @@
 
 use super::{failed, failed_io};
 use crate::HostError;
-use rustix::process::{WaitOptions, wait};
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, wait};
 use std::fs::{File, OpenOptions};
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Command, Stdio};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +78,70 @@ pub fn run(program: &str, args: &[&str]) -> Result<i32, HostError> {
     Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
 }
 
+/// What a program that ran to its end said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Exit status; 128 plus the signal's number if one ended it.
+    pub status: i32,
+    /// Standard output.
+    pub output: String,
+    /// Standard error.
+    pub errors: String,
+}
+
+/// Runs a program to its end, for processes other than PID 1, with `input` on its standard input and
+/// `env` beside its environment. After `limit` it is killed, and its status is 128 + 9.
+pub fn run_with(
+    program: &str,
+    args: &[&str],
+    env: &[(&str, &str)],
+    input: &[u8],
+    limit: Duration,
+) -> Result<Said, HostError> {
+    // Files, not pipes: what a program leaves running in the background can hold nobody up.
+    let scratch = || memory_file().map_err(failed_io("make a file for", program));
+    let (mut stdin, mut stdout, mut stderr) = (scratch()?, scratch()?, scratch()?);
+    let begun = stdin.write_all(input).and_then(|()| stdin.rewind());
+    begun.map_err(failed_io("write the input of", program))?;
+    let again = |file: &File| file.try_clone().map_err(failed_io("open a file for", program));
+    let mut command = Command::new(program);
+    command.args(args).envs(env.iter().copied()).process_group(0);
+    command.stdin(stdin).stdout(again(&stdout)?).stderr(again(&stderr)?);
+    let mut child = command.spawn().map_err(failed_io("start", program))?;
+    let status = wait_for(&mut child, limit).map_err(failed_io("wait for", program))?;
+    let output = text(&mut stdout).map_err(failed_io("read the output of", program))?;
+    let errors = text(&mut stderr).map_err(failed_io("read the output of", program))?;
+    Ok(Said { status, output, errors })
+}
+
+fn memory_file() -> std::io::Result<File> {
+    Ok(File::from(memfd_create("said", MemfdFlags::CLOEXEC)?))
+}
+
+fn text(file: &mut File) -> std::io::Result<String> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn wait_for(child: &mut Child, limit: Duration) -> std::io::Result<i32> {
+    const PAUSE: Duration = Duration::from_millis(20);
+    let until = Instant::now() + limit;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)));
+        }
+        if Instant::now() >= until {
+            let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+            group.map(|group| kill_process_group(group, Signal::KILL));
+            child.wait()?;
+            return Ok(128 + 9);
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
 /// Gives the machine a name until it restarts.
 pub fn set_host_name(name: &str) -> Result<(), HostError> {
     rustix::system::sethostname(name.as_bytes()).map_err(failed("set host name", name))
@@ -101,4 +169,27 @@ pub fn has_loaded_kernel() -> bool {
 pub fn uptime_ms() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     now.tv_sec.unsigned_abs() * 1000 + now.tv_nsec.unsigned_abs() / 1_000_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_hears_and_says_and_cannot_take_for_ever() {
+        let minute = Duration::from_secs(60);
+        let script = "cat; echo \"$WORD $1\" >&2; exit 3";
+        let args = ["-c", script, "sh", "arg"];
+        let said = run_with("sh", &args, &[("WORD", "hello")], b"input", minute).unwrap();
+        let expected =
+            Said { status: 3, output: "input".to_owned(), errors: "hello arg\n".to_owned() };
+        assert_eq!(said, expected);
+        let short = Duration::from_millis(50);
+        let said = run_with("sh", &["-c", "sleep 60; :"], &[], b"", short).unwrap();
+        assert_eq!(said.status, 137);
+        let said = run_with("sh", &["-c", "sleep 5 & echo left"], &[], b"", minute).unwrap();
+        assert_eq!((said.status, said.output.as_str()), (0, "left\n"));
+        let error = run_with("/no/program", &[], &[], b"", short).unwrap_err();
+        assert_eq!(error.to_string(), "cannot start /no/program");
+    }
 }

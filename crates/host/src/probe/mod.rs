@@ -10,6 +10,8 @@ mod nics;
 mod signatures;
 mod storage;
 
+pub use storage::table_of_image;
+
 use crate::{Command, DeviceIds, HostError, Output, Tool};
 use hostwright_model::facts::{Disk, Dmi, FACTS_VERSION, Facts, Firmware};
 use std::fs;

@@ -1,5 +1,6 @@
 //! The real machine.
 
+mod blocks;
 mod files;
 mod lines;
 mod mounts;
@@ -16,7 +17,7 @@ use crate::{
 };
 use hostwright_model::existing::ExistingStorage;
 use hostwright_model::facts::Facts;
-use hostwright_model::image::TreeSource;
+use hostwright_model::image::{BlockSource, TreeSource};
 use session::Session;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -29,6 +30,9 @@ pub struct RealOptions {
     /// The only disks that exist for a run, by their kernel names; all disks of the machine if
     /// `None`. Unlike the probes of a machine it may name loop devices.
     pub only_disks: Option<Vec<String>>,
+    /// True if what is on `only_disks` from an earlier life counts, as on a disk that is used again;
+    /// false for a fresh one.
+    pub used_disks: bool,
     /// Where FAT file systems are gathered that the kernel cannot mount ([`crate::fat_stage`]);
     /// they cannot be mounted if `None`.
     pub fat_stage_dir: Option<String>,
@@ -131,13 +135,24 @@ impl Host for RealHost {
         tree::lay(root, source, on_bytes)
     }
 
+    fn lay_blocks(
+        &mut self,
+        device: &str,
+        source: &dyn BlockSource,
+        on_bytes: &mut dyn FnMut(u64),
+    ) -> Result<(), HostError> {
+        blocks::lay(device, source, on_bytes)
+    }
+
     fn facts(&mut self) -> Result<Facts, HostError> {
         let probe = Probe::new("/");
         let mut facts = probe.facts(&mut |command| self.run(command, &mut |_, _| {}))?;
         if let Some(names) = &self.options.only_disks {
             facts.disks = probe.disks_named(names);
-            // Arrays and groups of this machine are none of the run's business.
-            facts.storage = ExistingStorage::default();
+            if !self.options.used_disks {
+                // Arrays and groups of this machine are none of the run's business.
+                facts.storage = ExistingStorage::default();
+            }
         }
         Ok(facts)
     }

@@ -1,21 +1,24 @@
 //! Lays a tree of verified files down below a directory, on all cores.
 //!
-//! Three passes. Directories first, private to root. Then everything with content, in parallel.
-//! Last hard links, and the owners, modes and times of directories, which the passes before would
-//! have changed. Every path is resolved below the root without following links, so that an image
-//! cannot write elsewhere. An attempt that was cut off may be repeated: what is in the way is
-//! replaced.
+//! Three passes. Directories first, private to root. Then everything with content, in parallel, in
+//! the groups in which the source reads it best. Last hard links, and the owners, modes and times of
+//! directories, which the passes before would have changed. Every path is resolved below the root
+//! without following links, so that an image cannot write elsewhere. An attempt that was cut off may
+//! be repeated: what is in the way is replaced.
+//!
+//! Making inodes is most of the work, so each costs as few system calls as can be: a file is born
+//! with its mode, and its owner is only set where it is not who makes it. Nobody else sees a file
+//! before it is whole, because its directory is private until the last pass.
 
 use crate::HostError;
 use hostwright_model::image::{Entry, EntryKind, TreeSource};
 use rustix::fs::{
-    Advice, AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid,
-    XattrFlags,
+    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags,
 };
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -24,11 +27,13 @@ use std::time::Duration;
 
 /// How often the caller hears how far it is.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
-/// What is copied at a time.
-const BUFFER_BYTES: usize = 256 * 1024;
 /// Files of at least this size are sent on their way to the disk at once, so that the sync at the
 /// end finds little left to do.
 const WRITE_EARLY_BYTES: u64 = 64 * 1024;
+/// Of larger files, parts of this size.
+const WRITE_EARLY_PART_BYTES: u64 = 8 << 20;
+/// Default ACL of a directory: it would change the modes of new files.
+const DEFAULT_ACL: &str = "system.posix_acl_default";
 /// statfs(2) type of FAT, which has neither owners nor modes.
 const FAT_MAGIC: i64 = 0x4d44;
 
@@ -37,9 +42,10 @@ struct Layer<'a> {
     root: OwnedFd,
     root_path: &'a str,
     source: &'a dyn TreeSource,
-    /// Entries of the parallel pass.
-    work: Vec<&'a Entry>,
+    /// Entries of the parallel pass, as they are best read.
+    groups: Vec<Vec<&'a Entry>>,
     next: AtomicUsize,
+    maker: Maker,
     written_bytes: AtomicU64,
     stop: AtomicBool,
     first_error: Mutex<Option<HostError>>,
@@ -58,13 +64,12 @@ pub(super) fn lay(
         path: root.to_owned(),
         source: error.into(),
     })?;
-    let is_parallel =
-        |entry: &&Entry| !matches!(entry.kind, EntryKind::Directory | EntryKind::Hardlink { .. });
     let layer = Layer {
+        maker: Maker::of(&root_fd),
         root: root_fd,
         root_path: root,
         source,
-        work: source.entries().iter().filter(is_parallel).collect(),
+        groups: source.groups(),
         next: AtomicUsize::new(0),
         written_bytes: AtomicU64::new(0),
         stop: AtomicBool::new(false),
@@ -114,16 +119,20 @@ impl Layer<'_> {
     }
 
     fn work_through(&self) {
-        let mut worker = Worker { layer: self, parent: None, buffer: vec![0; BUFFER_BYTES] };
-        while !self.stop.load(Ordering::Relaxed) {
-            let Some(entry) = self.work.get(self.next.fetch_add(1, Ordering::Relaxed)) else {
-                return;
-            };
-            if let Err(error) = worker.lay(entry) {
-                self.stop.store(true, Ordering::Relaxed);
-                let mut first =
-                    self.first_error.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                first.get_or_insert(self.fail(entry, error));
+        let makes_modes = self.maker.makes_modes && have_own_umask();
+        let maker = Maker { makes_modes, ..self.maker };
+        let mut worker = Worker { layer: self, maker, parent: None };
+        while let Some(group) = self.groups.get(self.next.fetch_add(1, Ordering::Relaxed)) {
+            for entry in group {
+                if self.stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                if let Err(error) = worker.lay(entry) {
+                    let mut first =
+                        self.first_error.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                    first.get_or_insert(self.fail(entry, error));
+                    self.stop.store(true, Ordering::Relaxed);
+                }
             }
         }
     }
@@ -152,9 +161,15 @@ impl Layer<'_> {
         let found = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
         if FileType::from_raw_mode(found.st_mode) != FileType::Directory {
             rustix::fs::unlinkat(&parent, name, AtFlags::empty())?;
-            rustix::fs::mkdirat(&parent, name, private)?;
+            return Ok(rustix::fs::mkdirat(&parent, name, private)?);
         }
-        Ok(())
+        // It may be one that an earlier attempt had finished.
+        let directory = self.open_directory(&entry.path, OFlags::RDONLY)?;
+        unless_fat(&directory, rustix::fs::fchmod(&directory, private))?;
+        match rustix::fs::fremovexattr(&directory, DEFAULT_ACL) {
+            Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn link(&self, entry: &Entry) -> io::Result<()> {
@@ -177,7 +192,7 @@ impl Layer<'_> {
             }
             let finish = || -> io::Result<()> {
                 let directory = self.open_directory(&entry.path, OFlags::RDONLY)?;
-                set_metadata(&directory, entry)?;
+                set_metadata(&directory, entry, Known::default())?;
                 let device = rustix::fs::fstat(&directory)?.st_dev;
                 file_systems.entry(device).or_insert(directory);
                 Ok(())
@@ -195,11 +210,64 @@ impl Layer<'_> {
     }
 }
 
+/// Who makes the files, and what they get without being asked.
+#[derive(Clone, Copy)]
+struct Maker {
+    uid: u32,
+    gid: u32,
+    /// True if new files belong to `uid` and `gid`.
+    makes_owners: bool,
+    /// True if new files have the mode that they are made with.
+    makes_modes: bool,
+}
+
+impl Maker {
+    /// The directory itself is somebody else's and may hand down its group or its ACL; those that
+    /// are made below it do not.
+    fn of(root: &OwnedFd) -> Self {
+        let is_plain = rustix::fs::fstat(root).is_ok_and(|found| found.st_mode & 0o2000 == 0)
+            && rustix::fs::fgetxattr(root, DEFAULT_ACL, &mut [0_u8; 0]).is_err();
+        Self {
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+            makes_owners: is_plain,
+            makes_modes: is_plain,
+        }
+    }
+
+    /// What a new file needs no call for.
+    fn known(&self, entry: &Entry) -> Known {
+        Known {
+            owner: self.makes_owners && (self.uid, self.gid) == (entry.uid, entry.gid),
+            mode: self.makes_modes && entry.mode & 0o7000 == 0,
+        }
+    }
+}
+
+/// What is as it should be already.
+#[derive(Clone, Copy, Default)]
+struct Known {
+    owner: bool,
+    mode: bool,
+}
+
+/// Gives this thread a file mode creation mask of its own, which masks nothing.
+fn have_own_umask() -> bool {
+    // SAFETY: what is not shared any more is the mask and the root and working directory, which no
+    // code of this thread changes or relies on: it works on descriptors.
+    #[expect(unsafe_code, reason = "the mask belongs to the whole process otherwise")]
+    let unshared = unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::FS) };
+    if unshared.is_ok() {
+        rustix::process::umask(Mode::empty());
+    }
+    unshared.is_ok()
+}
+
 /// One thread: the directory it worked in last stays open.
 struct Worker<'a> {
     layer: &'a Layer<'a>,
+    maker: Maker,
     parent: Option<(&'a str, OwnedFd)>,
-    buffer: Vec<u8>,
 }
 
 impl<'a> Worker<'a> {
@@ -210,6 +278,7 @@ impl<'a> Worker<'a> {
             self.parent = Some((parent_path, opened));
         }
         let (_, parent) = self.parent.as_ref().expect("invariant: opened just now");
+        let known = self.maker.known(entry);
         let nodes = |file_type, major, minor| {
             let device = rustix::fs::makedev(major, minor);
             let mode = Mode::from_raw_mode(0o600);
@@ -222,10 +291,11 @@ impl<'a> Worker<'a> {
                     | OFlags::EXCL
                     | OFlags::NOFOLLOW
                     | OFlags::CLOEXEC;
-                let private = Mode::from_raw_mode(0o600);
+                let mode = if known.mode { entry.mode } else { 0o600 };
+                let mode = Mode::from_raw_mode(mode);
                 let file =
-                    replacing(parent, name, || rustix::fs::openat(parent, name, flags, private))?;
-                return copy(self.layer, entry, *size, file.into(), &mut self.buffer);
+                    replacing(parent, name, || rustix::fs::openat(parent, name, flags, mode))?;
+                return copy(self.layer, entry, *size, &file.into(), known);
             }
             EntryKind::Symlink { target } => {
                 replacing(parent, name, || rustix::fs::symlinkat(target.as_str(), parent, name))?;
@@ -239,7 +309,7 @@ impl<'a> Worker<'a> {
             EntryKind::Fifo => nodes(FileType::Fifo, 0, 0)?,
             EntryKind::Directory | EntryKind::Hardlink { .. } => {}
         }
-        set_metadata_at(parent, name, entry)
+        set_metadata_at(parent, name, entry, known)
     }
 }
 
@@ -248,29 +318,39 @@ fn copy(
     layer: &Layer<'_>,
     entry: &Entry,
     size_bytes: u64,
-    mut file: File,
-    buffer: &mut [u8],
+    mut file: &File,
+    known: Known,
 ) -> io::Result<()> {
-    let mut content = layer.source.open(entry)?;
-    loop {
-        let count = match content.read(buffer) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        file.write_all(&buffer[..count])?;
-        layer.written_bytes.fetch_add(count as u64, Ordering::Relaxed);
-        if layer.stop.load(Ordering::Relaxed) {
-            return Ok(());
+    let (mut written, mut sent) = (0_u64, 0_u64);
+    layer.source.read_to(entry, &mut |part| {
+        file.write_all(part)?;
+        written += part.len() as u64;
+        layer.written_bytes.fetch_add(part.len() as u64, Ordering::Relaxed);
+        if written - sent >= WRITE_EARLY_PART_BYTES {
+            start_writing(file, sent, written - sent);
+            sent = written;
         }
-    }
-    set_metadata(file.as_fd(), entry)?;
+        match layer.stop.load(Ordering::Relaxed) {
+            true => Err(io::Error::other("another thread failed")),
+            false => Ok(()),
+        }
+    })?;
+    set_metadata(file.as_fd(), entry, known)?;
     if size_bytes >= WRITE_EARLY_BYTES {
-        // A hint: it starts writing dirty pages, and failing it costs nothing but time.
-        let _ = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
+        start_writing(file, sent, written - sent);
     }
     Ok(())
+}
+
+/// Sends part of a file on its way to the disk. A hint: failing it costs nothing but time.
+/// `posix_fadvise` would do the same and then wait for other processors.
+fn start_writing(file: &File, offset: u64, bytes: u64) {
+    let (Ok(offset), Ok(bytes)) = (offset.try_into(), bytes.try_into()) else { return };
+    // SAFETY: the descriptor is open, and the call takes numbers only.
+    #[expect(unsafe_code, reason = "rustix has no sync_file_range")]
+    let _ = unsafe {
+        libc::sync_file_range(file.as_raw_fd(), offset, bytes, libc::SYNC_FILE_RANGE_WRITE)
+    };
 }
 
 /// Directory and name of a path; refuses names that would lead elsewhere.
@@ -308,11 +388,15 @@ fn times(entry: &Entry) -> Timestamps {
 
 /// For an open file or directory. A change of owner clears set-id bits and capabilities, and a
 /// change of mode the mask of an ACL: the order matters.
-fn set_metadata(file: impl AsFd, entry: &Entry) -> io::Result<()> {
+fn set_metadata(file: impl AsFd, entry: &Entry, known: Known) -> io::Result<()> {
     let file = file.as_fd();
-    let (uid, gid) = owner(entry);
-    unless_fat(file, rustix::fs::fchown(file, uid, gid))?;
-    unless_fat(file, rustix::fs::fchmod(file, Mode::from_raw_mode(entry.mode & 0o7777)))?;
+    if !known.owner {
+        let (uid, gid) = owner(entry);
+        unless_fat(file, rustix::fs::fchown(file, uid, gid))?;
+    }
+    if !known.mode {
+        unless_fat(file, rustix::fs::fchmod(file, Mode::from_raw_mode(entry.mode & 0o7777)))?;
+    }
     for (name, value) in &entry.xattrs {
         let set = rustix::fs::fsetxattr(file, name.as_str(), value, XattrFlags::empty());
         unless_fat(file, set)?;
@@ -321,9 +405,11 @@ fn set_metadata(file: impl AsFd, entry: &Entry) -> io::Result<()> {
 }
 
 /// For what cannot be opened: links, devices, pipes.
-fn set_metadata_at(parent: &OwnedFd, name: &str, entry: &Entry) -> io::Result<()> {
-    let (uid, gid) = owner(entry);
-    rustix::fs::chownat(parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
+fn set_metadata_at(parent: &OwnedFd, name: &str, entry: &Entry, known: Known) -> io::Result<()> {
+    if !known.owner {
+        let (uid, gid) = owner(entry);
+        rustix::fs::chownat(parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
+    }
     if !matches!(entry.kind, EntryKind::Symlink { .. }) {
         let mode = Mode::from_raw_mode(entry.mode & 0o7777);
         rustix::fs::chmodat(parent, name, mode, AtFlags::empty())?;

@@ -338,6 +338,15 @@ impl Blocks {
         lost.into_iter().for_each(|slot| self.lose(&slot));
     }
 
+    /// What is in a partition ends where its file system ends: what lies behind may be overwritten.
+    pub(super) fn fit_area(&mut self, place: &Place, size: u64) {
+        let Place::Partition { disk, start, .. } = place else { return };
+        let disk = self.disks.get_mut(disk);
+        if let Some((length, _)) = disk.and_then(|disk| disk.areas.get_mut(start)) {
+            *length = size;
+        }
+    }
+
     fn replace_mapped(&mut self, name: &str, slot: Option<Slot>) -> Option<Slot> {
         let mapping = self.mappings.get_mut(name)?;
         if let Some(plain) = &mut mapping.plain {

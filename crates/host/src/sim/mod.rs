@@ -22,10 +22,11 @@ pub use world::World;
 use crate::{
     Command, DeviceIds, Host, HostError, MountRequest, OnLine, Output, ShellReply, ShellRequest,
 };
-use block::{Place, Table};
+use block::{Place, Table, uuid_of};
+use content::{Content, FileSystem};
 use hostwright_model::event::Stream;
 use hostwright_model::facts::Facts;
-use hostwright_model::image::{Entry, EntryKind, TreeSource};
+use hostwright_model::image::{BlockSource, Entry, EntryKind, TreeSource};
 use shell::Scripts;
 use state::{State, io_error};
 use std::collections::BTreeSet;
@@ -160,6 +161,25 @@ impl SimHost {
         self.state.blocks.reboot();
     }
 
+    /// At its next start the kernel finds two disks the other way round: each has the other's name.
+    pub fn exchange_disks(&mut self, one: &str, other: &str) {
+        let exchanged = |name: &str| match name {
+            name if name == one => other.to_owned(),
+            name if name == other => one.to_owned(),
+            name => name.to_owned(),
+        };
+        for disk in &mut self.state.facts.disks {
+            disk.name = exchanged(&disk.name);
+        }
+        self.state.facts.disks.sort_by(|a, b| a.name.cmp(&b.name));
+        let disks = std::mem::take(&mut self.state.blocks.disks);
+        for (name, mut disk) in disks {
+            disk.facts.name = exchanged(&name);
+            self.state.blocks.disks.insert(disk.facts.name.clone(), disk);
+        }
+        self.reboot();
+    }
+
     /// Only the agent was killed: everything is as it was, but its shell is gone.
     pub fn restart(&mut self) {
         self.is_dead = false;
@@ -212,6 +232,19 @@ impl SimHost {
         let missing_packages = &self.missing_packages;
         tools::run(&mut self.state, &Call { command, root: &root, torn, missing_packages })
     }
+
+    /// Runs the tools that a script is said to run.
+    fn run_commands_of(&mut self, request: &ShellRequest, torn: bool) -> Result<(), HostError> {
+        let (ShellRequest::Source { path, .. } | ShellRequest::Execute { path, .. }) = request
+        else {
+            return Ok(());
+        };
+        let effect = self.scripts.effects.get(path).cloned().unwrap_or_default();
+        for command in effect.commands.iter().filter(|_| !torn) {
+            self.run_tool(command, false)?;
+        }
+        Ok(())
+    }
 }
 
 fn tell(reply: &Reply, on_line: OnLine<'_>) -> Vec<String> {
@@ -243,7 +276,9 @@ impl Host for SimHost {
             }
         };
         let (reply, said) = self.operate(what, |host, torn| {
-            shell::talk(&mut host.state, &mut host.scripts, request, torn)
+            let answer = shell::talk(&mut host.state, &mut host.scripts, request, torn)?;
+            host.run_commands_of(request, torn)?;
+            Ok(answer)
         })?;
         tell(&said, on_line);
         Ok(reply)
@@ -380,6 +415,40 @@ impl Host for SimHost {
             Ok(sum)
         })?;
         on_bytes(sum);
+        Ok(())
+    }
+
+    /// A simulated disk holds files, not blocks: every part is read, and what is there afterwards is
+    /// an ext4 without files.
+    fn lay_blocks(
+        &mut self,
+        device: &str,
+        source: &dyn BlockSource,
+        on_bytes: &mut dyn FnMut(u64),
+    ) -> Result<(), HostError> {
+        self.operate(format!("lay a file system down on {device}"), |host, torn| {
+            let failed =
+                |source| HostError::Io { operation: "write to", path: device.to_owned(), source };
+            let place = host.state.blocks.find(device);
+            let place = place.ok_or_else(|| io_error("find", device, io::ErrorKind::NotFound))?;
+            let mut buffer = vec![0; source.part_bytes_max()];
+            for number in 0..source.parts() {
+                source.read_part(number, &mut buffer).map_err(failed)?;
+            }
+            let made = FileSystem {
+                kind: "ext4".to_owned(),
+                uuid: uuid_of(&["ready-made", device]),
+                label: None,
+                size: host.state.blocks.size(&place),
+                devices: 1,
+                options: BTreeSet::new(),
+                tree: Tree::new(),
+            };
+            let content = (!torn).then_some(Content::FileSystem(made));
+            host.state.blocks.set_content(&place, content);
+            Ok(())
+        })?;
+        on_bytes(source.content_bytes());
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use super::state::{State, io_error};
 use super::tools::Reply;
 use super::tree::{Node, NodeKind};
-use crate::{HostError, ShellReply, ShellRequest};
+use crate::{Command, HostError, ShellReply, ShellRequest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
@@ -21,6 +21,8 @@ pub struct Effect {
     /// Files that are written, by absolute path; `$name` at the beginning of a path stands for an
     /// exported variable (`$target/etc/motd`).
     pub files: Vec<(String, String)>,
+    /// Tools that it runs; only for what is executed or sourced.
+    pub commands: Vec<Command>,
     /// True if it ends the shell it is sourced in, with `status`.
     pub exits: bool,
 }

@@ -19,6 +19,7 @@ pub(super) fn findings(survey: &Survey<'_>) -> Vec<Diagnostic> {
             match command.program() {
                 Some("skiptask") => found.extend(unknown_tasks(script, command)),
                 Some("exit") => found.extend(exit_status(script, command)),
+                _ if is_test(command) => found.extend(constant_tests(script, command)),
                 _ => {}
             }
         }
@@ -38,6 +39,34 @@ fn unknown_tasks(script: &Script<'_>, command: &Command<'_>) -> Vec<Diagnostic> 
         Finding::warning("unknown-task", message, cure)
     };
     unknown.map(|(word, task)| script.at(finding(task), word.0)).collect()
+}
+
+fn is_test(command: &Command<'_>) -> bool {
+    command.words.first().is_some_and(|word| matches!(word.0, "[" | "[[" | "test"))
+}
+
+/// Tests whether a plain word is empty, where a variable is meant.
+fn constant_tests(script: &Script<'_>, command: &Command<'_>) -> Vec<Diagnostic> {
+    let pairs = command.arguments().windows(2);
+    let constant = pairs.filter_map(|pair| {
+        let outcome = match pair[0].0 {
+            "-z" => "never",
+            "-n" => "always",
+            _ => return None,
+        };
+        Some((outcome, pair[1], pair[1].literal().filter(|word| is_name(word))?))
+    });
+    let finding = |outcome: &str, name: &str| {
+        let message = format!("'{name}' is a word and no variable, so the test is {outcome} true");
+        Finding::warning("constant-test", message, format!("write \"${{{name}}}\""))
+    };
+    let found = constant.map(|(outcome, word, name)| script.at(finding(outcome, name), word.0));
+    found.collect()
+}
+
+fn is_name(word: &str) -> bool {
+    let starts = word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    starts && word.len() > 1 && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// The tasks that a script of the space may skip, as far as it names them.

@@ -58,6 +58,7 @@ pub fn check_against(tree: &ConfigTree, against: &Against) -> Vec<Diagnostic> {
     let texts = Texts::read(&files);
     let survey = Survey::new(&space, &texts);
     found.extend(no_base_system(&space));
+    found.extend(no_boot_loader(&space));
     found.extend(settings(&space));
     found.extend(names::findings(&survey));
     found.extend(copies::findings(&survey));
@@ -80,6 +81,19 @@ fn no_base_system(space: &ConfigSpace) -> Option<Diagnostic> {
                    .var file sets FAI_DEBOOTSTRAP";
     let cure = "set FAI_DEBOOTSTRAP=\"SUITE MIRROR\" in a .var file";
     Some(Finding::warning("no-base-system", message, cure).at_file("class"))
+}
+
+/// A space with layouts and without a boot loader in any package list, script or hook. Which classes
+/// come together only a plan knows.
+fn no_boot_loader(space: &ConfigSpace) -> Option<Diagnostic> {
+    let layout = space.disk_configs.values().next()?;
+    if !space.loader_files.is_empty() || !space.base_files.is_empty() {
+        return None;
+    }
+    let message = "no package, script or hook of the space mentions a boot loader, so no machine will \
+                   start from its disk";
+    let cure = "add a class that installs one, such as GRUB_PC or GRUB_EFI of FAI's examples";
+    Some(Finding::warning("no-boot-loader", message, cure).at_file(&layout.path))
 }
 
 /// Settings that are worth a second look.
@@ -130,4 +144,29 @@ fn unset_variables(survey: &Survey<'_>) -> Vec<Diagnostic> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::TreeFile;
+
+    #[test]
+    fn a_space_that_installs_no_boot_loader_is_told_so() {
+        let mut tree = ConfigTree::default();
+        let mut put = |path: &str, text: &str| {
+            tree.files.insert(path.to_owned(), TreeFile::file(text.as_bytes(), false));
+        };
+        put("class/DEFAULT.var", "FAI_DEBOOTSTRAP=\"bookworm http://x/debian\"\n");
+        put("disk_config/DEFAULT", "disk_config disk1\nprimary / 2G- ext4 rw\n");
+        put("package_config/DEFAULT", "PACKAGES install\nless\n");
+        let has = |tree: &ConfigTree| check(tree).iter().any(|it| it.code == "no-boot-loader");
+        assert!(has(&tree));
+        let packages = TreeFile::file(b"PACKAGES install\ngrub-pc\n", false);
+        let mut with_loader = tree.clone();
+        with_loader.files.insert("package_config/DEFAULT".to_owned(), packages);
+        assert!(!has(&with_loader));
+        tree.files.remove("disk_config/DEFAULT");
+        assert!(!has(&tree), "it is for directories only");
+    }
 }

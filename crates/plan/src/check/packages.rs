@@ -2,7 +2,9 @@
 
 use crate::finding::Finding;
 use crate::space::{BlockAction, ConfigSpace, PackageFile, PackageWord};
+use hostwright_model::apt_names;
 use hostwright_model::diagnostic::Diagnostic;
+use hostwright_model::package::{PackageAction, PackageSystem};
 use std::collections::BTreeSet;
 
 /// Every name that apt would know: of packages, and of what they provide.
@@ -15,14 +17,7 @@ impl PackageIndex {
     /// Adds the packages of a `Packages` file of a Debian repository, or of what
     /// `apt-cache dumpavail` prints.
     pub fn add(&mut self, text: &str) {
-        for line in text.lines() {
-            if let Some(name) = line.strip_prefix("Package:") {
-                self.insert(name.trim());
-            } else if let Some(provided) = line.strip_prefix("Provides:") {
-                let names = provided.split(',').filter_map(|one| one.split_whitespace().next());
-                names.for_each(|name| self.insert(name));
-            }
-        }
+        apt_names::listed(text).for_each(|name| self.insert(name));
     }
 
     fn insert(&mut self, name: &str) {
@@ -41,15 +36,11 @@ impl PackageIndex {
         self.names.is_empty()
     }
 
-    /// True if apt would understand a word of a package_config. In the order in which FAI tries it:
-    /// the word itself, without `-` or `+` at its end, without `=version`, `/release`, `:arch`.
+    /// True if apt would understand a word of a package_config.
     fn knows(&self, word: &str) -> bool {
-        let has = |name: &str| self.names.contains(name);
-        let bare = word.split(['=', '/']).next().unwrap_or_default();
-        let bare = bare.split(':').next().unwrap_or_default();
-        let stem = bare.strip_suffix(['-', '+']).unwrap_or(bare);
         // A pattern, or the name of a task, is for apt to expand.
-        has(bare) || has(stem) || bare.contains(['*', '?', '^'])
+        let is_pattern = word.contains(['*', '?', '^', '~']);
+        is_pattern || apt_names::candidates(word).iter().any(|name| self.names.contains(*name))
     }
 }
 
@@ -57,8 +48,9 @@ impl PackageIndex {
 pub(super) fn findings(space: &ConfigSpace, index: &PackageIndex) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for file in space.packages.values() {
-        for block in file.blocks.iter().filter(|block| is_debian(&block.action)) {
+        for block in file.blocks.iter().filter(|block| has_names_for_apt(&block.action)) {
             let words = block.words.iter().filter(|word| !word.text.contains(['$', '`']));
+            let words = words.filter(|word| is_name(&block.action, &block.words, word));
             let unknown = words.filter(|word| !index.knows(&word.text));
             found.extend(unknown.map(|word| unknown_package(file, word)));
         }
@@ -66,13 +58,18 @@ pub(super) fn findings(space: &ConfigSpace, index: &PackageIndex) -> Vec<Diagnos
     found
 }
 
-fn is_debian(action: &BlockAction) -> bool {
-    match action {
-        BlockAction::Known(_) => true,
-        BlockAction::Foreign(word) => {
-            ["aptitude", "aptitude-r", "apt", "hold", "unpack"].contains(&word.as_str())
-        }
-    }
+/// True for actions whose words apt looks up; tasks are tasksel's.
+fn has_names_for_apt(action: &BlockAction) -> bool {
+    let BlockAction::Known(action) = action else { return false };
+    let is_task = matches!(action, PackageAction::Taskinst | PackageAction::Taskrm);
+    action.system() == PackageSystem::Apt && !is_task
+}
+
+/// Lines of dselect-upgrade are a name and what is selected for it.
+fn is_name(action: &BlockAction, words: &[PackageWord], word: &PackageWord) -> bool {
+    let is_selection = *action == BlockAction::Known(PackageAction::DselectUpgrade);
+    let mut before = words.iter().filter(|other| other.line == word.line);
+    !is_selection || before.all(|other| other.column >= word.column)
 }
 
 fn unknown_package(file: &PackageFile, word: &PackageWord) -> Diagnostic {
@@ -86,15 +83,24 @@ fn unknown_package(file: &PackageFile, word: &PackageWord) -> Diagnostic {
 mod tests {
     use super::*;
 
+    use crate::space::parse;
+    use crate::tree::ConfigTree;
+    use hostwright_model::space::TreeFile;
+
     #[test]
-    fn words_are_looked_up_as_fai_does() {
+    fn only_what_apt_looks_up_is_looked_up() {
         let mut index = PackageIndex::default();
-        index.add("Package: nginx\nProvides: httpd, httpd-cgi (= 1)\n\nPackage: g++\nVersion: 1\n");
-        assert_eq!(index.len(), 4);
-        for word in ["nginx", "nginx-", "nginx=1.2", "nginx/sid", "nginx:i386", "g++", "httpd-cgi"]
-        {
-            assert!(index.knows(word), "{word}");
-        }
-        assert!(index.knows("ngin*") && !index.knows("ngin") && !index.knows("ngin-"));
+        index.add("Package: nginx\n");
+        assert_eq!(index.len(), 1);
+        let text = "PACKAGES install\nnginx nosuch1 ngin* nginx-\nPACKAGES dnfi\nkernel\n\
+                    PACKAGES dnfgroup\ncore\nPACKAGES zypper\nvim\nPACKAGES pacman-S\nvim\n\
+                    PACKAGES taskinst\nssh-server\nPACKAGES dselect-upgrade\nnginx hold\n\
+                    nosuch2 deinstall\nPACKAGES aptitude\n~nvim nosuch3\nPACKAGES hold\nnosuch4\n";
+        let mut tree = ConfigTree::default();
+        tree.files.insert("package_config/A".to_owned(), TreeFile::file(text.as_bytes(), false));
+        let found = findings(&parse(&tree).0, &index);
+        let words: Vec<&str> =
+            found.iter().filter_map(|it| it.message.split('\'').nth(1)).collect();
+        assert_eq!(words, ["nosuch1", "nosuch2", "nosuch3", "nosuch4"]);
     }
 }

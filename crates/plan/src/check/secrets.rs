@@ -5,6 +5,7 @@ use super::survey::{Survey, TextFile, is_shell};
 use crate::finding::{Finding, Line};
 use crate::storage::passphrase_of_line;
 use hostwright_model::diagnostic::Diagnostic;
+use hostwright_model::vars::is_secret;
 
 /// The hash of `fai`, the password of FAI's examples, as they give it to root and users.
 const EXAMPLE_HASH: &str = "$1$kBnWcO.E$djxB128U7dMkrltJHPf6d1";
@@ -136,9 +137,7 @@ fn password(line: &str, is_shell: bool) -> Option<(&str, &'static str)> {
     let code = code.strip_prefix("export ").unwrap_or(code);
     let (name, rest) = code.split_once('=')?;
     let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    let upper = name.to_ascii_uppercase();
-    let endings = ["PW", "PASSWD", "PASSWORD", "PASSPHRASE", "SECRET", "TOKEN", "API_KEY"];
-    if !is_name || !endings.iter().any(|ending| upper.ends_with(ending)) {
+    if !is_name || !is_secret(name) {
         return None;
     }
     let value = value(rest).filter(|_| is_shell || rest.starts_with(['"', '\'']))?;

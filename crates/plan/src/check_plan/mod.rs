@@ -168,7 +168,7 @@ impl Auditor<'_> {
 
     /// Nothing may be lost before everything that replaces it is here.
     fn demand_image_at_hand(&mut self, id: &StepId) {
-        if let TargetProfile::DisksImage { image } = &self.inputs.target {
+        if let Some(image) = self.inputs.target.image() {
             let is_here = self.state.fetched.contains(&image.manifest);
             let skipped = self.is_skipped(Phase::Install);
             let message = "disks may be written before the image is fetched";
@@ -194,7 +194,12 @@ impl Auditor<'_> {
             Action::PartitionTable { disk } => self.partition(id, disk),
             Action::VolumeGroup { group } => self.group(id, group),
             Action::LogicalVolume { group, volume } => self.logical_volume(id, group, volume),
-            Action::Format { volume } => self.format(id, volume),
+            Action::Format { volume, ready_made } => {
+                self.format(id, volume);
+                if let Some(made) = ready_made {
+                    self.ready_made(id, volume, made);
+                }
+            }
             Action::StorageFiles { .. } => self.state.has_storage_files = true,
             Action::Mount { volume } => self.mount(id, volume),
             Action::MountFstab => {
@@ -248,11 +253,28 @@ impl Auditor<'_> {
             | Action::SettlePackages
             | Action::Script { .. }
             | Action::Test { .. }
-            | Action::WriteFiles { .. }
-            | Action::BootLoader { .. }
             | Action::LoadKernel { .. }
             | Action::FirstBoot
             | Action::Personalise { .. } => self.demand_base(id),
+            Action::WriteFiles { files, remove, .. } => {
+                self.demand_base(id);
+                let paths = files.iter().map(|file| &file.path).chain(remove);
+                for path in paths.filter(|path| !is_plain_path(path)) {
+                    let message = format!("'{path}' is no path in the target");
+                    self.object("plan-bad-path", Some(id), message);
+                }
+            }
+            Action::BootLoader { setup } => {
+                self.demand_base(id);
+                let has_root = self.is_usable(&setup.root_device);
+                let message = format!("{} holds no file system", setup.root_device);
+                self.demand(has_root, "plan-not-formatted", id, message);
+                let esp = setup.esp.as_ref();
+                let message = "there is no EFI system partition that firmware can read";
+                let has_esp = esp.is_some_and(|esp| self.is_usable(&esp.device));
+                let good = has_esp || !setup.loader.needs_esp();
+                self.demand(good, "plan-not-formatted", id, message);
+            }
             Action::UnmountTarget => {
                 let message = "what is mounted in the running system is in use";
                 self.demand(!self.runs(), "plan-unmounts-itself", id, message);
@@ -269,6 +291,11 @@ impl Auditor<'_> {
             | Action::Finish
             | Action::SaveLogs => {}
         }
+    }
+
+    /// True for a device with a file system, new or kept.
+    fn is_usable(&self, device: &str) -> bool {
+        self.state.formatted.contains_key(device) || self.state.kept.contains(device)
     }
 
     fn demand_base(&mut self, id: &StepId) {
@@ -289,6 +316,13 @@ impl Auditor<'_> {
             self.object("plan-no-base", None, "the plan makes no base system");
         }
     }
+}
+
+/// True for an absolute path that does not lead out of the target.
+fn is_plain_path(path: &str) -> bool {
+    path.strip_prefix('/').is_some_and(|rest| {
+        rest.split('/').all(|name| !name.is_empty() && name != "." && name != "..")
+    })
 }
 
 fn is_user_code(action: &Action) -> bool {

@@ -4,6 +4,7 @@ use super::{Auditor, table};
 use hostwright_model::existing::ExistingPartition;
 use hostwright_model::facts::Disk;
 use hostwright_model::ids::StepId;
+use hostwright_model::image::ReadyMade;
 use hostwright_model::storage::{
     DiskLayout, EncryptedDevice, EncryptionKey, Fate, LogicalVolume, Partition, PartitionKind,
     RaidArray, Volume, VolumeGroup,
@@ -190,6 +191,18 @@ impl Auditor<'_> {
         self.demand(self.state.has_saved, "plan-not-saved", id, "nothing was saved before");
     }
 
+    /// A file system that is laid down ready-made is at hand, fits and holds the right image.
+    pub(super) fn ready_made(&mut self, id: &StepId, volume: &Volume, made: &ReadyMade) {
+        let is_here = self.state.fetched.contains(&made.blocks.manifest)
+            && self.state.fetched.contains(&made.of);
+        self.demand(is_here, "plan-image-too-late", id, "the image was not fetched");
+        let fits = volume.size_bytes >= made.size_bytes
+            && volume.file_system.as_ref() == Some(&made.file_system);
+        let message = format!("{} of {} does not fit", made.file_system, made.size_bytes);
+        self.demand(fits, "plan-wrong-size", id, message);
+        self.state.has_base = true;
+    }
+
     pub(super) fn format(&mut self, id: &StepId, volume: &Volume) {
         let device = &volume.device;
         if volume.btrfs.as_ref().is_some_and(|btrfs| btrfs.shares) {
@@ -222,10 +235,18 @@ impl Auditor<'_> {
         }
     }
 
+    /// True for a disk without partitions that holds something and keeps it.
+    fn keeps_disk(&self, volume: &Volume) -> bool {
+        let mut signatures = self.inputs.facts.storage.signatures.iter();
+        volume.fate.keeps_content()
+            && self.state.confirmed.contains_key(&volume.device)
+            && signatures.any(|found| found.device == volume.device)
+    }
+
     pub(super) fn mount(&mut self, id: &StepId, volume: &Volume) {
         let device = &volume.device;
         let is_new = self.state.formatted.get(device).is_some_and(|kind| kind != "swap");
-        let has_files = is_new || self.state.kept.contains(device);
+        let has_files = is_new || self.state.kept.contains(device) || self.keeps_disk(volume);
         self.demand(has_files, "plan-not-formatted", id, format!("{device} has no file system"));
         let point = volume.mount_point.clone().unwrap_or_default();
         let is_absolute = point.starts_with('/');

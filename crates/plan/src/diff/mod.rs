@@ -3,11 +3,10 @@
 
 mod parts;
 
-pub(crate) use parts::is_secret;
-
 use crate::space::ConfigSpace;
 use crate::tree::ConfigTree;
 use hostwright_model::plan::{Inputs, Plan};
+use hostwright_model::vars::is_secret;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -68,7 +67,7 @@ pub fn diff(old: Side<'_>, new: Side<'_>) -> PlanDiff {
 
 /// The change without the values of a secret.
 fn without_secrets(mut change: Change) -> Change {
-    if parts::is_secret(&change.what) {
+    if is_secret(&change.what) {
         change.old = change.old.map(|_| "a secret".to_owned());
         let word = if change.old.is_some() { "another secret" } else { "a secret" };
         change.new = change.new.map(|_| word.to_owned());

@@ -9,9 +9,6 @@ use hostwright_model::plan::Action;
 use hostwright_model::size::ByteSize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How the names of secret variables end.
-const SECRET_ENDINGS: [&str; 5] = ["PW", "PASSWD", "PASSWORD", "SECRET", "TOKEN"];
-
 /// A file with the digest of its content.
 pub(super) type Contents = BTreeMap<String, (String, Option<Digest>)>;
 
@@ -52,12 +49,6 @@ pub(super) fn variables(side: Side<'_>) -> BTreeMap<String, String> {
     told.map(|(name, var)| (name.clone(), format!("'{}'", var.value))).collect()
 }
 
-/// True for variables whose values are not shown.
-pub(crate) fn is_secret(name: &str) -> bool {
-    let upper = name.to_ascii_uppercase();
-    SECRET_ENDINGS.iter().any(|ending| upper.ends_with(ending))
-}
-
 /// Tables, arrays, groups and the like by what is done, volumes by where they are mounted.
 pub(super) fn disks(side: Side<'_>) -> BTreeMap<String, String> {
     let mut disks = BTreeMap::new();
@@ -89,16 +80,19 @@ pub(super) fn disks(side: Side<'_>) -> BTreeMap<String, String> {
 
 /// Packages by their names, each with what is done.
 pub(super) fn packages(side: Side<'_>) -> BTreeMap<String, String> {
-    let mut packages = BTreeMap::new();
+    let mut packages: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (_, step) in side.plan.steps() {
         let Action::Packages { group } = &step.action else { continue };
         let release = group.release.as_ref().map(|name| format!(" from {name}"));
         let what = format!("{}{}", group.action.word(), release.unwrap_or_default());
         for name in group.names() {
-            packages.insert(name.to_owned(), what.clone());
+            let asked: &mut Vec<String> = packages.entry(name.to_owned()).or_default();
+            if !asked.contains(&what) {
+                asked.push(what.clone());
+            }
         }
     }
-    packages
+    packages.into_iter().map(|(name, asked)| (name, asked.join(", then "))).collect()
 }
 
 /// For each path the variant that fcopy takes.

@@ -13,6 +13,7 @@ use crate::space::ConfigSpace;
 use crate::tree::{ConfigTree, TreeFile};
 use hostwright_model::class::{ClassList, ClassName};
 use hostwright_model::diagnostic::Location;
+use hostwright_model::facts::Facts;
 use hostwright_model::vars::Vars;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -27,7 +28,7 @@ pub enum Subject {
     File(String),
     /// A class.
     Class(String),
-    /// A mount point, a logical volume as `GROUP-NAME`, or `swap`.
+    /// A mount point, a logical volume as `GROUP-NAME`, `swap`, or on a known machine a device.
     Partition(String),
     /// A script of class/, scripts/ or tests/, by its path or the end of it.
     Script(String),
@@ -46,6 +47,9 @@ pub struct Asked<'a> {
     /// The same with what their dependencies add.
     classes: Option<ClassList>,
     vars: &'a Vars,
+    /// What the classes contradict each other in.
+    conflicts: Vec<String>,
+    machine: Option<&'a Facts>,
 }
 
 /// An answer with what it rests on.
@@ -72,6 +76,13 @@ pub struct Reason {
 
 /// Answers. What the space does not know is answered, too.
 pub fn explain(asked: &Asked<'_>, subject: &Subject) -> Explanation {
+    let mut explanation = answer(asked, subject);
+    let conflicts = asked.conflicts.iter().map(|conflict| reason(conflict.clone(), None));
+    explanation.because.splice(0..0, conflicts);
+    explanation
+}
+
+fn answer(asked: &Asked<'_>, subject: &Subject) -> Explanation {
     match subject {
         Subject::Package(name) => packages::explain(asked, name),
         Subject::File(path) => copied::explain(asked, path),
@@ -85,18 +96,28 @@ pub fn explain(asked: &Asked<'_>, subject: &Subject) -> Explanation {
 
 impl<'a> Asked<'a> {
     /// For a machine of these classes, or for all if there are none. Dependencies between classes
-    /// are applied; where they conflict the classes stay as they are.
+    /// are applied; where they conflict the classes stay as they are, and every answer says so.
     pub fn new(
         tree: &'a ConfigTree,
         space: &'a ConfigSpace,
         named: Option<&'a ClassList>,
         vars: &'a Vars,
     ) -> Self {
-        let settle = |named: &ClassList| match space.dependencies.apply(named) {
+        let mut conflicts = Vec::new();
+        let classes = named.map(|named| match space.dependencies.apply(named) {
             Ok(ordered) => ordered.classes,
-            Err(_) => named.clone(),
-        };
-        Self { tree: tree.expanded(), space, named, classes: named.map(settle), vars }
+            Err(found) => {
+                conflicts.extend(found.iter().map(ToString::to_string));
+                named.clone()
+            }
+        });
+        Self { tree: tree.expanded(), space, named, classes, vars, conflicts, machine: None }
+    }
+
+    /// The same on a machine whose disks are known.
+    pub fn on(mut self, machine: &'a Facts) -> Self {
+        self.machine = Some(machine);
+        self
     }
 
     /// True if the machine has a class; any machine has any.

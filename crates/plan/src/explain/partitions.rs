@@ -2,6 +2,7 @@
 
 use super::{Asked, Explanation, Reason, place, reason, whole};
 use crate::space::DiskConfigFile;
+use crate::storage::{self, StorageFacts};
 use hostwright_model::class::ClassName;
 
 pub(super) fn explain(asked: &Asked<'_>, name: &str) -> Explanation {
@@ -10,7 +11,8 @@ pub(super) fn explain(asked: &Asked<'_>, name: &str) -> Explanation {
     let mut files: Vec<(&ClassName, &DiskConfigFile)> = asked.space.disk_configs.iter().collect();
     files.sort_by_key(|(class, _)| asked.rank(class));
     for (class, file) in files {
-        let lines = lines(asked, &file.path, name);
+        let mut lines = lines(asked, &file.path, name);
+        lines.extend(device_lines(asked, file, name));
         let is_counting = counts.is_some_and(|(known, _)| known == class);
         if is_counting {
             let text = format!("class {class} is the last of the machine's that has a layout");
@@ -34,6 +36,32 @@ pub(super) fn explain(asked: &Asked<'_>, name: &str) -> Explanation {
         (false, None, None) => "no layout asks for it".to_owned(),
     };
     explanation
+}
+
+/// Lines that make a device: `vda2`, `/dev/md0`, `vg1/root`. A copy by `sameas` is made by the line of
+/// its original.
+fn device_lines(asked: &Asked<'_>, file: &DiskConfigFile, name: &str) -> Vec<Reason> {
+    let Some(facts) = asked.machine else { return Vec::new() };
+    let Ok(layout) = storage::layout(&file.config, &StorageFacts::from(facts)) else {
+        return Vec::new();
+    };
+    let partitions = layout.disks.iter().flat_map(|disk| &disk.partitions);
+    let partitions = partitions.map(|partition| (&partition.device, &partition.why));
+    let arrays = layout.arrays.iter().map(|array| (&array.device, &array.why));
+    let encrypted = layout.encrypted.iter().map(|crypt| (&crypt.mapped_device, &crypt.why));
+    let groups = layout.volume_groups.iter().flat_map(|group| &group.logical_volumes);
+    let volumes = groups.map(|volume| (&volume.device, &volume.why));
+    let wanted = format!("/dev/{}", name.trim_start_matches("/dev/"));
+    let made = partitions.chain(arrays).chain(encrypted).chain(volumes);
+    let made = made.filter(|(device, _)| **device == wanted);
+    let numbered = asked.lines(&file.path);
+    let lines = made.filter_map(|(device, why)| {
+        let (number, text) = numbered.iter().find(|(number, _)| *number == why.line)?;
+        let column = text.len() - text.trim_start().len();
+        let at = place(&file.path, *number, column as u32 + 1, text.trim().len());
+        Some(reason(format!("{device}: {}", text.trim()), at))
+    });
+    lines.collect()
 }
 
 /// Lines of a layout with this mount point, volume or kind.

@@ -1,9 +1,9 @@
 //! Which file sets a variable, and which others would.
 
 use super::{Asked, Explanation, place, reason};
-use crate::diff::is_secret;
 use crate::space::VarFile;
 use hostwright_model::class::ClassName;
+use hostwright_model::vars::is_secret;
 
 pub(super) fn explain(asked: &Asked<'_>, name: &str) -> Explanation {
     let mut explanation = Explanation::new(format!("variable {name}"), String::new());

@@ -1,22 +1,32 @@
 //! From a solved layout to steps: tables, volume groups, file systems, mounts.
 
-use super::{Planner, step};
+use super::{Planner, image, step};
 use crate::finding::Finding;
 use crate::resolve::skips::Skipped;
 use crate::storage::{self, StorageFacts};
 use hostwright_model::diagnostic::Diagnostic;
 use hostwright_model::existing::ExistingStorage;
 use hostwright_model::facts::{Disk, Facts};
+use hostwright_model::image::ReadyMade;
 use hostwright_model::phase::Phase;
-use hostwright_model::plan::{Action, Step, Why};
+use hostwright_model::plan::{Action, Step, TargetProfile, Why};
 use hostwright_model::storage::{Fate, OldLayer, StorageLayout, TableFate, Volume, VolumeGroup};
 use hostwright_model::vars::Var;
+
+/// Tasks behind the variables whose hooks run before disks are partitioned.
+const DISK_HOOKS: [Phase; 3] = [Phase::Action, Phase::Install, Phase::Partition];
+
+/// What is open as long as hooks may change what keeps the layout from being made.
+pub(super) fn open(found: &[Diagnostic]) -> Vec<String> {
+    let first = found.first().map(ToString::to_string).unwrap_or_default();
+    vec![format!("the disks: hooks may change them or skip partition; by now there is {first}")]
+}
 
 impl Planner<'_> {
     /// The layout for these classes and this machine; `None` where no disk is written to.
     pub(super) fn layout(&self) -> Result<Option<StorageLayout>, Vec<Diagnostic>> {
         if !self.inputs.target.has_disks()
-            || self.skipped(Phase::Partition) == Skipped::Whole
+            || self.skipped(Phase::Partition) > Skipped::No
             || self.own_task(Phase::Partition).is_some()
         {
             return Ok(None);
@@ -87,16 +97,56 @@ impl Planner<'_> {
         names.map(find).collect()
     }
 
-    /// The phases install, partition and mountdisks. `preparation` has to be done before anything
-    /// can be lost.
-    pub(super) fn plan_disks(&mut self, layout: Option<&StorageLayout>, preparation: Vec<Step>) {
+    /// True while hooks are to run that may do to disks what the layout needs, or skip partition.
+    pub(super) fn may_still_change_disks(&self) -> bool {
+        let is_open = |phase: &Phase| {
+            !self.inputs.discovered.hooks_done.contains(phase)
+                && !self.hook_steps(*phase).is_empty()
+        };
+        self.inputs.target.has_disks() && DISK_HOOKS.iter().any(is_open)
+    }
+
+    /// Everything behind the variables up to the last hook that may change disks.
+    pub(super) fn plan_disk_hooks(&mut self) -> Result<(), Vec<Diagnostic>> {
+        self.hooks(Phase::Action);
+        self.body(Phase::Action, Vec::new(), false);
         self.hooks(Phase::Install);
-        self.body(Phase::Install, preparation, false);
+        if !self.hook_steps(Phase::Partition).is_empty() {
+            self.prepare(None)?;
+            self.hooks(Phase::Partition);
+        }
+        Ok(())
+    }
+
+    /// What has to be done before anything can be lost.
+    fn prepare(&mut self, layout: Option<&StorageLayout>) -> Result<(), Vec<Diagnostic>> {
+        let mut steps = Vec::new();
+        if let Some(image) = self.inputs.target.image() {
+            self.refuse_missing_classes(image)?;
+            self.refuse_contradictions(image)?;
+            image::refuse_large_image(image, layout)?;
+            steps.push(image::fetch(image));
+        }
+        let made = layout.and_then(|layout| self.ready_made_root(layout));
+        steps.extend(made.map(|(_, made)| image::fetch(&made.blocks)));
+        self.body(Phase::Install, steps, false);
+        Ok(())
+    }
+
+    /// The phases install, partition and mountdisks.
+    pub(super) fn plan_disks(
+        &mut self,
+        layout: Option<&StorageLayout>,
+    ) -> Result<(), Vec<Diagnostic>> {
+        self.hooks(Phase::Install);
+        self.prepare(layout)?;
         self.hooks(Phase::Partition);
         // Behind the hooks, which may choose other disks.
         let steps = layout.map(|layout| {
             let mut steps = vec![self.confirm(layout)];
-            steps.extend(partition_steps(layout, &self.inputs.facts.storage));
+            steps.extend(self.keep_old_etc(layout));
+            let made = self.ready_made_root(layout);
+            steps.extend(partition_steps(layout, &self.inputs.facts.storage, made));
             steps
         });
         self.body(Phase::Partition, steps.unwrap_or_default(), false);
@@ -108,6 +158,7 @@ impl Planner<'_> {
             _ => vec![self.mount_fstab()],
         };
         self.body(Phase::Mountdisks, steps, false);
+        Ok(())
     }
 
     /// Who partitions in FAI's place says in `fstab` of the log directory what is to be mounted.
@@ -134,7 +185,11 @@ fn short(device: &str) -> &str {
     device.strip_prefix("/dev/").unwrap_or(device)
 }
 
-fn partition_steps(layout: &StorageLayout, existing: &ExistingStorage) -> Vec<Step> {
+pub(crate) fn partition_steps(
+    layout: &StorageLayout,
+    existing: &ExistingStorage,
+    made: Option<(&Volume, &ReadyMade)>,
+) -> Vec<Step> {
     let mut steps = Vec::new();
     steps.extend(save_metadata(layout, existing));
     steps.extend(layout.takedown.iter().map(take_down));
@@ -153,7 +208,10 @@ fn partition_steps(layout: &StorageLayout, existing: &ExistingStorage) -> Vec<St
             }
             _ => format!("format/{}", short(&volume.device)),
         };
-        steps.push(step(id, Action::Format { volume: volume.clone() }, volume.why.clone()));
+        let made = made.filter(|(root, _)| root.device == volume.device);
+        let ready_made = made.map(|(_, made)| Box::new(made.clone()));
+        let action = Action::Format { volume: volume.clone(), ready_made };
+        steps.push(step(id, action, volume.why.clone()));
     }
     let why = Why::because("hooks and scripts read them, fstab is installed later");
     steps.push(step("storage-files", Action::StorageFiles { layout: layout.clone() }, why));
@@ -262,7 +320,7 @@ fn group_steps(group: &VolumeGroup) -> Vec<Step> {
 }
 
 /// Mounts from the root outwards, then swap, where this machine is the one that it is for.
-fn mount_steps(layout: &StorageLayout, is_own_machine: bool) -> Vec<Step> {
+pub(crate) fn mount_steps(layout: &StorageLayout, is_own_machine: bool) -> Vec<Step> {
     let mut mounted: Vec<(&str, &Volume)> = layout
         .volumes
         .iter()

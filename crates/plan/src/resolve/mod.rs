@@ -7,9 +7,10 @@
 
 mod actions;
 mod bases;
-mod disks;
+pub(crate) mod disks;
 mod image;
 mod loader;
+mod machine;
 mod overrides;
 mod skips;
 mod software;
@@ -27,6 +28,7 @@ use hostwright_model::plan::{Action, Inputs, PLAN_VERSION, Plan, Stage, Step, Ta
 use hostwright_model::storage::StorageLayout;
 use hostwright_model::vars::Vars;
 use skips::Skipped;
+use std::collections::BTreeMap;
 
 /// Makes the plan. Before the classes are known it ends behind the class scripts, before the
 /// variables are known behind the `.var` files; [`Plan::open`] says what is missing. A plan with
@@ -53,7 +55,13 @@ pub fn resolve(space: &ConfigSpace, inputs: &Inputs) -> Result<Plan, Vec<Diagnos
     };
     match planner.wanted(vars)? {
         Wanted::Target => {
-            let layout = layout?;
+            let layout = match layout {
+                Err(found) if planner.may_still_change_disks() => {
+                    planner.plan_disk_hooks()?;
+                    return Ok(planner.finish(None, disks::open(&found)));
+                }
+                layout => layout?,
+            };
             planner.plan_target(vars, layout.as_ref())?;
             Ok(planner.finish(layout, Vec::new()))
         }
@@ -74,9 +82,16 @@ pub fn advise(space: &ConfigSpace, inputs: &Inputs) -> Vec<Diagnostic> {
     let planner = Planner { space, inputs, classes, stages: Vec::new() };
     found.extend(planner.leaked_removals());
     let file = space.disk_config_of(&planner.classes);
-    let layout = (planner.layout(), planner.storage_facts());
-    if let ((Ok(Some(_)), Ok(facts)), Some((_, file))) = (layout, file) {
-        found.extend(storage::advise(&file.config, &facts));
+    match (planner.layout(), planner.storage_facts(), file) {
+        (Ok(Some(_)), Ok(facts), Some((_, file))) => {
+            found.extend(storage::advise(&file.config, &facts));
+        }
+        (Err(errors), ..) if planner.may_still_change_disks() => {
+            let warnings = errors.into_iter();
+            let warn = |error| Diagnostic { severity: Severity::Warning, ..error };
+            found.extend(warnings.map(warn));
+        }
+        _ => {}
     }
     found.extend(planner.missing_boot_loader());
     finding::sort(&mut found);
@@ -161,16 +176,15 @@ impl Planner<'_> {
                 self.plan_scripts();
             }
             TargetProfile::DiskFile | TargetProfile::DisksClassic => {
-                self.plan_disks(layout, Vec::new());
+                self.plan_disks(layout)?;
                 self.plan_base(vars)?;
                 self.plan_software(vars)?;
                 self.plan_scripts();
             }
-            TargetProfile::DisksImage { image } => {
-                self.refuse_missing_classes(image)?;
-                self.plan_disks(layout, vec![image::fetch(image)]);
-                self.plan_image(image, vars);
-                self.plan_loader_scripts();
+            TargetProfile::DisksImage { image } | TargetProfile::ImageOnDisk { image, .. } => {
+                self.plan_disks(layout)?;
+                self.plan_image(image, vars)?;
+                self.plan_loader(image, layout)?;
             }
         }
         self.plan_end();
@@ -210,19 +224,19 @@ impl Planner<'_> {
 
     /// The hooks of a task, as a stage that ends at a barrier.
     fn hooks(&mut self, phase: Phase) {
-        if self.skipped(phase) == Skipped::Whole {
-            return;
-        }
-        let hooks = self.space.hooks_of(phase, &self.classes);
-        let steps: Vec<Step> = match self.own_call_hook(phase) {
-            Some(own) => vec![own],
-            None => {
-                let is_run = |hook: &&Hook| !(hook.legacy && self.inputs.rules.fai_bugs);
-                hooks.into_iter().filter(is_run).map(hook_step).collect()
-            }
-        };
+        let steps = self.hook_steps(phase);
         if !steps.is_empty() {
             self.stages.push(Stage { phase, steps, barrier: true });
+        }
+    }
+
+    fn hook_steps(&self, phase: Phase) -> Vec<Step> {
+        if self.skipped(phase) == Skipped::Whole {
+            return Vec::new();
+        }
+        match self.own_call_hook(phase) {
+            Some(own) => vec![own],
+            None => self.space.hooks_of(phase, &self.classes).into_iter().map(hook_step).collect(),
         }
     }
 
@@ -264,9 +278,26 @@ impl Planner<'_> {
         }
     }
 
-    fn finish(self, layout: Option<StorageLayout>, open: Vec<String>) -> Plan {
+    fn finish(mut self, layout: Option<StorageLayout>, open: Vec<String>) -> Plan {
+        if self.inputs.rules.fai_bugs {
+            number_repeats(&mut self.stages);
+        }
         let inputs = inputs_digest(self.space, self.inputs);
-        Plan { version: PLAN_VERSION, inputs, stages: self.stages, layout, open, policy: None }
+        let policy = self.policy();
+        Plan { version: PLAN_VERSION, inputs, stages: self.stages, layout, open, policy }
+    }
+}
+
+/// A class that is named twice has its steps twice; the second time they have a number behind their
+/// ids.
+fn number_repeats(stages: &mut [Stage]) {
+    let mut seen: BTreeMap<StepId, u32> = BTreeMap::new();
+    for step in stages.iter_mut().flat_map(|stage| &mut stage.steps) {
+        let count = seen.entry(step.id.clone()).or_default();
+        *count += 1;
+        if *count > 1 {
+            step.id = StepId::new(format!("{}#{count}", step.id));
+        }
     }
 }
 
@@ -275,7 +306,7 @@ fn plural(steps: &[Step], one: &'static str, more: &'static str) -> &'static str
 }
 
 /// A step.
-fn step(id: impl Into<String>, action: Action, why: Why) -> Step {
+pub(crate) fn step(id: impl Into<String>, action: Action, why: Why) -> Step {
     Step { id: StepId::new(id), action, why }
 }
 

@@ -9,6 +9,10 @@ use hostwright_model::ids::StepId;
 use hostwright_model::phase::Phase;
 use hostwright_model::plan::{Inputs, TargetProfile};
 
+/// Who says that a disk is partitioned: FAI's task does nothing but read this file if a hook has left
+/// something in it.
+const DISK_VAR: &str = "disk_var.sh";
+
 /// How much of a task is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Skipped {
@@ -51,6 +55,9 @@ fn skipped_itself(inputs: &Inputs, phase: Phase) -> Skipped {
 
 /// What a skip of `phase` by the step `by` comes to.
 fn effect(by: &StepId, phase: Phase) -> Skipped {
+    if by.as_str() == DISK_VAR {
+        return Skipped::Body;
+    }
     let is_hook = ["hook/", "call_hook/"].iter().any(|kind| by.as_str().starts_with(kind));
     match said_in(by) {
         Some(said_in) if said_in > phase => Skipped::No,
@@ -94,6 +101,7 @@ mod tests {
             ("call_hook/tests", Phase::Tests, Skipped::Body),
             ("task/configure", Phase::Configure, Skipped::No),
             ("task/configure", Phase::Tests, Skipped::Whole),
+            ("disk_var.sh", Phase::Partition, Skipped::Body),
         ] {
             assert_eq!(effect(&by.into(), phase), expected, "{phase} by {by}");
         }

@@ -28,15 +28,15 @@ impl Reader {
         let Ok(phase) = task.parse::<Phase>() else {
             return self.hook_without_task(path, task, file);
         };
-        let legacy = class.strip_suffix(".source");
-        if let Some(stem) = legacy {
-            let message = "FAI has not run '*.source' since version 5; it is sourced as '*.sh' is";
+        if let Some(stem) = class.strip_suffix(".source") {
+            let message = "FAI sources '*.sh'; it has not run '*.source' since version 5";
             let cure = format!("rename it to hooks/{task}.{stem}.sh");
             let finding = Finding::warning("legacy-name", message, cure);
             self.found.push(finding.at_start(path, &file.text()));
+            return;
         }
-        let usage = if legacy.is_some() { Use::Sourced } else { Use::of(path) };
-        let class = legacy.or(class.strip_suffix(".sh")).unwrap_or(class);
+        let usage = Use::of(path);
+        let class = class.strip_suffix(".sh").unwrap_or(class);
         let Some(class) = self.class(path, class) else { return };
         self.found.extend(runnable::findings(path, file, usage));
         if file.executable {
@@ -44,8 +44,7 @@ impl Reader {
             if sourced {
                 self.functions(path, &file.text());
             }
-            let legacy = legacy.is_some();
-            self.space.hooks.push(Hook { path: path.to_owned(), phase, class, sourced, legacy });
+            self.space.hooks.push(Hook { path: path.to_owned(), phase, class, sourced });
         }
     }
 

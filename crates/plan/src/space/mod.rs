@@ -116,10 +116,8 @@ pub struct Hook {
     pub phase: Phase,
     /// The class it belongs to.
     pub class: ClassName,
-    /// True for `*.sh` and `*.source`.
+    /// True for `*.sh`.
     pub sourced: bool,
-    /// True for `*.source`, the name before version 5, which FAI itself does not run any more.
-    pub legacy: bool,
 }
 
 /// The disk layout of a class.

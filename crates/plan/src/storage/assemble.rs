@@ -194,11 +194,8 @@ impl Parts<'_, '_> {
         if !self.keeping.holds(device) {
             return Fate::Create;
         }
-        if let Some(at) = self.remade.get(device) {
-            let message =
-                format!("{device} stays where it is, but this line makes its content anew");
-            let cure = "keep what this line makes too, or do not keep its device";
-            self.problems.push(Problem::warning(Code::KeepNotPossible, *at, message, cure));
+        if let Some(at) = self.remade.get(device).copied() {
+            self.refuse_remade(device, at);
             return Fate::Reformat;
         }
         let is_used = self.stack.used.contains_key(device);
@@ -209,6 +206,16 @@ impl Parts<'_, '_> {
             true => Fate::Resize { from_bytes },
             false => Fate::Keep,
         }
+    }
+
+    /// Refuses to keep a device below something that is made anew. FAI overwrites what is on it.
+    fn refuse_remade(&mut self, device: &str, at: Span) {
+        let message = format!("{device} is to be kept, but this line makes its content anew");
+        let cure = "keep what this line makes too, or do not keep its device";
+        // Of a device that holds nothing, nothing can be lost.
+        let is_lost = !self.facts.fai_bugs && self.facts.signature(device).is_some();
+        let make = if is_lost { Problem::error } else { Problem::warning };
+        self.problems.push(make(Code::KeepNotPossible, at, message.as_str(), cure));
     }
 
     /// Refuses to resize what cannot be.

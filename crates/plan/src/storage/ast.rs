@@ -32,7 +32,7 @@ pub struct DiskConfig {
 
 impl DiskConfig {
     /// One that says nothing yet.
-    pub(super) fn new(source: Source, class: Option<&str>) -> Self {
+    pub(crate) fn new(source: Source, class: Option<&str>) -> Self {
         Self {
             source,
             class: class.map(str::to_owned),

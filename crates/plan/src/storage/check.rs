@@ -64,7 +64,9 @@ fn check_stanza(stanza: &DiskStanza, incomplete: bool, problems: &mut Vec<Proble
         let is_made = |partition: &&Numbered<'_>| {
             partition.number == *id && matches!(partition.content, Content::Line(_))
         };
-        if !numbered.iter().any(|partition| is_made(&partition)) {
+        // The one volume of a disk without partitions counts as number 0.
+        let is_disk = *id == 0 && stanza.is_raw();
+        if !is_disk && !numbered.iter().any(|partition| is_made(&partition)) {
             problems.push(no_such_partition(*id, &numbered, at));
         }
     }

@@ -33,6 +33,49 @@ pub fn draw(layout: &StorageLayout) -> String {
     lines.join("\n")
 }
 
+/// A disk or volume group in parts, for who draws bars of another kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bar {
+    /// Which disk it is and what it loses, or which volume group.
+    pub heading: String,
+    /// Its parts, in their order on it.
+    pub parts: Vec<BarPart>,
+}
+
+/// A part of a [`Bar`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BarPart {
+    /// What it is for.
+    pub name: String,
+    /// How large it is, for people.
+    pub size: String,
+    /// How large it is.
+    pub size_bytes: u64,
+    /// True for room that nothing uses.
+    pub free: bool,
+}
+
+/// The bars that [`draw`] draws.
+pub fn bars(layout: &StorageLayout) -> Vec<Bar> {
+    let why = Why::default();
+    let picture = Picture { layout, heading: &why };
+    let bar = |heading: String, cells: Vec<Cell>| {
+        let part = |cell: Cell| {
+            let [name, size] = cell.lines;
+            BarPart { name, size, size_bytes: cell.weight, free: cell.free }
+        };
+        Bar { heading, parts: cells.into_iter().map(part).collect() }
+    };
+    let disks = layout.disks.iter().map(|disk| {
+        bar(heading(disk, picture.is_taken_whole(&disk.device)), picture.disk_cells(disk))
+    });
+    let groups = layout
+        .volume_groups
+        .iter()
+        .map(|group| bar(format!("volume group {}", group.name), picture.group_cells(group)));
+    disks.chain(groups).collect()
+}
+
 /// A gap larger than this is shown as free space; alignment leaves smaller ones.
 const FREE_BYTES: u64 = 8 * MIB;
 
@@ -44,8 +87,12 @@ struct Picture<'a> {
 
 impl Picture<'_> {
     fn disk(&self, disk: &DiskLayout, lines: &mut Vec<String>) {
-        lines.push(heading(disk));
+        let is_taken_whole = self.is_taken_whole(&disk.device);
+        lines.push(heading(disk, is_taken_whole));
         lines.push(format!("asked for by {}", disk.why));
+        if is_taken_whole && disk.partitions.is_empty() {
+            return;
+        }
         lines.extend(bar(&self.disk_cells(disk)));
         let rows = disk.partitions.iter().map(|partition| self.partition_row(disk, partition));
         lines.extend(table_lines(&PARTITION_COLUMNS, rows.collect()));
@@ -57,6 +104,14 @@ impl Picture<'_> {
             lines
                 .extend(table_lines(&FORMER_COLUMNS, disk.before.iter().map(former_row).collect()));
         }
+    }
+
+    /// True if something new takes all of a disk, without a partition table.
+    fn is_taken_whole(&self, device: &str) -> bool {
+        let layout = self.layout;
+        let is_new = |fate: Fate| !fate.needs_existing();
+        layout.volumes.iter().any(|volume| volume.device == device && is_new(volume.fate))
+            || layout.encrypted.iter().any(|crypt| crypt.device == device && is_new(crypt.fate))
     }
 
     /// Arrays and encrypted devices, one line each.
@@ -198,6 +253,12 @@ impl Picture<'_> {
         let devices = group.physical_volumes.join(", ");
         let why = self.why(&group.why);
         lines.push(format!("volume group {}  on {devices}  asked for by {why}", group.name));
+        lines.extend(bar(&self.group_cells(group)));
+        let rows = group.logical_volumes.iter().map(|volume| self.logical_row(volume));
+        lines.extend(table_lines(&LOGICAL_COLUMNS, rows.collect()));
+    }
+
+    fn group_cells(&self, group: &VolumeGroup) -> Vec<Cell> {
         let mut free = self.group_bytes(group);
         let mut cells = Vec::new();
         for volume in &group.logical_volumes {
@@ -212,9 +273,7 @@ impl Picture<'_> {
         // LVM's own needs, and what FAI leaves it for them, are no free space.
         let leftover = free.saturating_sub(self.group_bytes(group) / 50);
         cells.extend(free_cell(leftover));
-        lines.extend(bar(&cells));
-        let rows = group.logical_volumes.iter().map(|volume| self.logical_row(volume));
-        lines.extend(table_lines(&LOGICAL_COLUMNS, rows.collect()));
+        cells
     }
 
     fn group_bytes(&self, group: &VolumeGroup) -> u64 {
@@ -284,7 +343,7 @@ fn last_disk<'a>(layout: &'a StorageLayout, group: &VolumeGroup) -> Option<&'a D
 }
 
 /// Which disk it is, and what it loses.
-fn heading(disk: &DiskLayout) -> String {
+fn heading(disk: &DiskLayout, is_taken_whole: bool) -> String {
     let size = ByteSize(disk.size_bytes).rounded();
     let identity = [disk.model.as_deref(), disk.serial.as_deref()].into_iter().flatten();
     let names: String = identity.map(|name| format!("  {name}")).collect();
@@ -296,6 +355,9 @@ fn heading(disk: &DiskLayout) -> String {
     let stays =
         |former: &FormerPartition| matches!(former.becomes, Becomes::Kept | Becomes::Resized);
     let what = match (disk.table_fate, disk.before.iter().any(stays)) {
+        (TableFate::Leave, _) if is_taken_whole => {
+            "no partition table: everything on this disk is lost".to_owned()
+        }
         (TableFate::Leave, _) => "its partition table is left alone".to_owned(),
         (TableFate::Write, false) => format!("{table}: everything on this disk is lost"),
         (TableFate::Write, true) => format!("{table}: what is not marked as kept is lost"),

@@ -51,7 +51,7 @@ pub use ast::DiskConfig;
 pub use boot::check_firmware;
 pub use check::{check, check_root};
 pub use code::Code;
-pub use draw::draw;
+pub use draw::{Bar, BarPart, bars, draw};
 pub use file_system::KNOWN as KNOWN_FILE_SYSTEMS;
 pub use keep_options::{Keep, KeepKind, KeepOption, KeepOptions, SizeFlag, Which, Wish};
 pub use layout::layout;

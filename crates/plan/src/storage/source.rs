@@ -2,6 +2,7 @@
 
 use super::code::Code;
 use super::passphrase::masked;
+use crate::finding::{Finding, Line};
 use hostwright_model::diagnostic::{Diagnostic, Location, Severity};
 
 /// A stretch of text within one line.
@@ -42,8 +43,15 @@ pub struct Source {
 
 impl Source {
     /// Splits `text` at line feeds; a carriage return before one is dropped.
-    pub(super) fn new(file: &str, text: &str) -> Self {
+    pub(crate) fn new(file: &str, text: &str) -> Self {
         Self { file: file.to_owned(), lines: text.lines().map(str::to_owned).collect() }
+    }
+
+    /// A finding about a stretch of the text.
+    pub(crate) fn find(&self, finding: Finding, at: Span) -> Diagnostic {
+        let text = self.lines.get((at.line as usize).wrapping_sub(1)).map_or("", String::as_str);
+        let line = Line { file: &self.file, number: at.line, text };
+        finding.at_column(line, at.column, at.length)
     }
 
     /// Gives a problem its file name and its line of text.

@@ -30,8 +30,8 @@ pub enum Reason {
     NearestKept,
     /// FAI holds the size of a line against the disk although the partition is kept as it is.
     SizeOfKept,
-    /// Nothing keeps an encrypted device whose key nobody has.
-    KeyLost,
+    /// What is to be kept would be encrypted with a new key, or overwritten by what is made of it.
+    ContentLost,
     /// An encrypted device on a partition that is kept is kept with its content.
     EncryptedKept,
     /// A group of which no volume is kept is made anew.
@@ -118,7 +118,7 @@ fn only_ours_refuses(sample: &Sample, codes: BTreeSet<&str>) -> Option<Reason> {
         | "disk-config-group-too-small"
         | "disk-config-empty-partition"
         | "disk-config-keep-missing" => Some(Reason::FoundEarly),
-        "disk-config-keep-not-possible" => Some(Reason::KeyLost),
+        "disk-config-keep-not-possible" => Some(Reason::ContentLost),
         "disk-config-partlabel-on-msdos" if sample.config.contains("sameas:") => {
             Some(Reason::BeforeSameas)
         }

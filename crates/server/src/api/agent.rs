@@ -4,11 +4,15 @@ use super::auth::{AgentRun, ReportingRun};
 use super::{Json, to_the_end};
 use crate::app::App;
 use crate::problem::Problem;
-use axum::extract::{Query, State};
+use axum::extract::{ConnectInfo, Query, State};
 use axum::http::StatusCode;
-use hostwright_model::api::{ApiError, EventAck, EventBatch, Order, RecoveryKey};
+use hostwright_model::api::{
+    AgentWord, ApiError, Certificate, CertificateRequest, EventAck, EventBatch, Order, RecoveryKey,
+    ServerWord,
+};
 use hostwright_model::facts::Facts;
 use serde::Deserialize;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Which start of the agent asks.
@@ -71,4 +75,30 @@ pub(super) async fn events(
     Json(batch): Json<EventBatch>,
 ) -> Result<axum::Json<EventAck>, Problem> {
     to_the_end(async move { app.record(run, batch).await }).await.map(axum::Json)
+}
+
+/// A certificate for the machine of the run, by which operators know it.
+#[utoipa::path(post, path = "/api/v1/agent/certificate", tag = "agent",
+    request_body = CertificateRequest,
+    responses((status = 200, body = Certificate), (status = 400, body = ApiError),
+              (status = 401, body = ApiError), (status = 410, body = ApiError)))]
+pub(super) async fn certificate(
+    AgentRun(run): AgentRun,
+    State(app): State<Arc<App>>,
+    Json(request): Json<CertificateRequest>,
+) -> Result<axum::Json<Certificate>, Problem> {
+    app.machine_certificate(run, &request.csr).map(axum::Json)
+}
+
+/// Where the machine of the run is, and whether it shall take the run up again.
+#[utoipa::path(post, path = "/api/v1/agent/word", tag = "agent", request_body = AgentWord,
+    responses((status = 200, body = ServerWord), (status = 401, body = ApiError),
+              (status = 410, body = ApiError)))]
+pub(super) async fn word(
+    ReportingRun(run): ReportingRun,
+    State(app): State<Arc<App>>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    Json(word): Json<AgentWord>,
+) -> axum::Json<ServerWord> {
+    axum::Json(app.word(&run, from, word))
 }

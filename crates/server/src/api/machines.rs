@@ -6,7 +6,9 @@ use crate::app::App;
 use crate::problem::Problem;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use hostwright_model::api::{ApiError, Machine, MachineSpec, Run, UnknownMachine};
+use hostwright_model::api::{
+    ApiError, CertificateRequest, Machine, MachineSpec, Run, ShellPass, UnknownMachine,
+};
 use hostwright_model::ids::MachineName;
 use hostwright_model::monitored::MonitoredMachine;
 use serde::Deserialize;
@@ -106,6 +108,21 @@ pub(super) async fn cancel(
     Query(query): Query<CancelQuery>,
 ) -> Result<axum::Json<Run>, Problem> {
     to_the_end(async move { app.cancel(&name, query.force).await }).await.map(axum::Json)
+}
+
+/// A certificate for a shell on the machine, and where it is. The machine takes it while it is
+/// being installed, and after a failure.
+#[utoipa::path(post, path = "/api/v1/machines/{name}/shell", tag = "machines",
+    params(("name" = String, Path)), request_body = CertificateRequest,
+    responses((status = 200, body = ShellPass), (status = 400, body = ApiError),
+              (status = 404, body = ApiError), (status = 409, body = ApiError)))]
+pub(super) async fn shell(
+    _: Operator,
+    State(app): State<Arc<App>>,
+    Path(name): Path<MachineName>,
+    Json(request): Json<CertificateRequest>,
+) -> Result<axum::Json<ShellPass>, Problem> {
+    app.shell_pass(&name, &request.csr).map(axum::Json)
 }
 
 /// Machines that asked for an address or a boot file and are not known, latest first.

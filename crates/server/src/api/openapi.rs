@@ -12,11 +12,12 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
     paths(
         runs::health,
         machines::list, machines::add, machines::show, machines::change, machines::remove,
-        machines::install, machines::cancel, machines::unknown,
+        machines::install, machines::cancel, machines::shell, machines::unknown,
         machines::monitored,
-        runs::list, runs::show, runs::progress, runs::events,
+        runs::list, runs::show, runs::progress, runs::events, runs::resume,
         stream::events,
-        agent::order, agent::facts, agent::events, agent::recovery_key,
+        agent::order, agent::facts, agent::events, agent::recovery_key, agent::certificate,
+        agent::word,
     ),
     security(("token" = [])),
 )]

@@ -1,6 +1,7 @@
 //! Runs and their events.
 
-use super::auth::Reader;
+use super::auth::{Operator, Reader};
+use super::to_the_end;
 use crate::app::App;
 use crate::problem::Problem;
 use axum::Json;
@@ -16,7 +17,7 @@ use std::sync::Arc;
     responses((status = 200, body = Health)))]
 pub(super) async fn health(State(app): State<Arc<App>>) -> Json<Health> {
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    Json(Health { version, open_runs: app.fleet.open_runs() })
+    Json(Health { version, open_runs: app.fleet.open_runs(), now_ms: app.now_ms() })
 }
 
 /// Which runs are wanted.
@@ -84,4 +85,17 @@ pub(super) async fn events(
         return Err(Problem::no_run(&id));
     }
     Ok(Json(events))
+}
+
+/// Has the machine of a failed run take it up again where it stopped; the disks are left as they
+/// are until then.
+#[utoipa::path(post, path = "/api/v1/runs/{id}/resume", tag = "runs", params(("id" = String, Path)),
+    responses((status = 200, body = Run), (status = 404, body = ApiError),
+              (status = 409, body = ApiError)))]
+pub(super) async fn resume(
+    _: Operator,
+    State(app): State<Arc<App>>,
+    Path(id): Path<RunId>,
+) -> Result<Json<Run>, Problem> {
+    to_the_end(async move { app.resume(&id).await }).await.map(Json)
 }

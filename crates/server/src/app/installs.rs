@@ -11,7 +11,7 @@ use hostwright_model::diagnostic::{Diagnostic, Severity};
 use hostwright_model::ids::MachineName;
 use hostwright_model::image::ImageRef;
 use hostwright_model::installer::{INSTALLER_FILE, InstallerManifest};
-use hostwright_store::{Store, StoreError};
+use hostwright_store::{RemoteStore, Store, StoreError};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -99,7 +99,12 @@ impl App {
         })?;
         self.find_installer()?;
         let (store_dir, files_dir) = (self.config.store_dir.clone(), self.files_dir());
-        let work = move || prepare(spec, &space_dir, &store_dir, &files_dir);
+        let remote = self.remote_store.clone();
+        let work = move || {
+            let image = spec.image.as_deref();
+            let image = image.map(|name| find_image(remote.as_deref(), &store_dir, name));
+            prepare(spec.clone(), image.transpose()?, &space_dir, &files_dir)
+        };
         tokio::task::spawn_blocking(work).await.map_err(|error| Problem::internal(&error))?
     }
 }
@@ -107,15 +112,15 @@ impl App {
 /// The part of arming that reads disks.
 fn prepare(
     spec: MachineSpec,
+    image: Option<ImageRef>,
     space_dir: &Path,
-    store_dir: &Path,
     files_dir: &Path,
 ) -> Result<RunOrders, Problem> {
-    let image = spec.image.as_deref().map(|name| find_image(store_dir, name)).transpose()?;
     let findings = space::check(space_dir).map_err(|error| Problem::internal(&error))?;
     refuse_errors(&spec.space, &findings)?;
     let space = space::archive(space_dir, files_dir).map_err(|error| Problem::internal(&error))?;
-    Ok(RunOrders { space, image, classes: spec.classes, vars: spec.vars })
+    let MachineSpec { classes, vars, manners, .. } = spec;
+    Ok(RunOrders { space, image, classes, vars, manners })
 }
 
 fn refuse_errors(space: &str, findings: &[Diagnostic]) -> Result<(), Problem> {
@@ -131,7 +136,11 @@ fn refuse_errors(space: &str, findings: &[Diagnostic]) -> Result<(), Problem> {
 
 /// The image by name: its manifest is verified, its packs are there and long enough. Every byte is
 /// verified by the machine, before it touches a disk.
-fn find_image(store_dir: &Path, name: &str) -> Result<ImageRef, Problem> {
+fn find_image(
+    remote: Option<&RemoteStore>,
+    store_dir: &Path,
+    name: &str,
+) -> Result<ImageRef, Problem> {
     let refused = |error: StoreError| {
         let status = match error {
             StoreError::Io { .. } => StatusCode::INTERNAL_SERVER_ERROR,
@@ -141,7 +150,11 @@ fn find_image(store_dir: &Path, name: &str) -> Result<ImageRef, Problem> {
         let cure = "'hostwright image verify' looks at all of it; build or add it again";
         Problem::new(status, "image-unusable", message, cure)
     };
-    Store::open(store_dir).and_then(|store| store.complete(name)).map_err(refused)
+    let found = match remote {
+        Some(remote) => remote.complete(name),
+        None => Store::open(store_dir).and_then(|store| store.complete(name)),
+    };
+    found.map_err(refused)
 }
 
 fn read_installer(dir: &Path) -> Result<InstallerManifest, String> {

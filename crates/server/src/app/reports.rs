@@ -61,6 +61,7 @@ impl App {
             vars: orders.vars,
             package_proxy: self.package_proxy(),
             rules: self.config.rules,
+            manners: orders.manners,
         })
     }
 

@@ -1,6 +1,6 @@
 //! From the file as written to a [`Config`], with every mistake that can be found.
 
-use super::{Config, Raw, RawDhcp, RawMonitor, RawProxy, SourceText};
+use super::{Config, Raw, RawDhcp, RawMonitor, RawProxy, SourceText, StoreConfig};
 use crate::monitor::MonitorConfig;
 use crate::package_proxy::{MirrorMap, PackageProxyConfig};
 use hostwright_model::diagnostic::Diagnostic;
@@ -8,12 +8,14 @@ use hostwright_model::installer::INSTALLER_FILE;
 use hostwright_model::plan::Rules;
 use hostwright_netboot::dhcp::{DhcpConfig, Network};
 use hostwright_netboot::first_stage::Loaders;
+use hostwright_store::{PublicKey, S3Settings, StoreAddress};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 
 const DEFAULT_LEASE_S: u32 = 3600;
+const DEFAULT_STORE_CACHE_GIB: u32 = 20;
 
 /// Checks everything that does not depend on what is running.
 pub(super) fn check(raw: Raw, source: &SourceText<'_>) -> Result<Config, Vec<Diagnostic>> {
@@ -32,6 +34,7 @@ pub(super) fn check(raw: Raw, source: &SourceText<'_>) -> Result<Config, Vec<Dia
         listen,
         state_dir: checker.absolute("state_dir", raw.state_dir),
         store_dir: checker.absolute("store_dir", raw.store_dir),
+        store: checker.store(raw.store, raw.store_key, raw.store_cache_gib),
         installer_dir: raw.installer_dir.map(|dir| checker.installer_dir(dir)),
         open_page: raw.open_page.unwrap_or(listen.ip().is_loopback()),
         kernel_cmdline: raw.kernel_cmdline.map_or(String::new(), |line| checker.cmdline(line)),
@@ -114,6 +117,40 @@ impl Checker<'_> {
             self.say(line.span(), "config-kernel-cmdline", message, cure);
         }
         line.into_inner()
+    }
+
+    fn store(
+        &mut self,
+        address: Option<Spanned<String>>,
+        key: Option<Spanned<String>>,
+        cache_gib: Option<u32>,
+    ) -> Option<StoreConfig> {
+        let Some(address) = address else {
+            if let Some(key) = key {
+                let cure = "say where the store is by 'store', or remove the key";
+                self.say(key.span(), "config-store", "store_key is without 'store'", cure);
+            }
+            return None;
+        };
+        let parsed = address.get_ref().parse::<StoreAddress>();
+        if let Err(error) = &parsed {
+            let cure = "write it as \"s3://BUCKET/PREFIX\"";
+            self.say(address.span(), "config-store", error.to_string(), cure);
+        }
+        let Some(key) = key else {
+            let message = "'store' is without store_key: nobody could vouch for its images";
+            let cure = "add what 'hostwright image key' says where images are pushed from";
+            self.say(address.span(), "config-store", message, cure);
+            return None;
+        };
+        let signer = key.get_ref().parse::<PublicKey>();
+        if let Err(error) = &signer {
+            let cure = "copy what 'hostwright image key' says where images are pushed from";
+            self.say(key.span(), "config-store", error.to_string(), cure);
+        }
+        let cache_bytes = u64::from(cache_gib.unwrap_or(DEFAULT_STORE_CACHE_GIB)) << 30;
+        let settings = S3Settings::default();
+        Some(StoreConfig { address: parsed.ok()?, key: signer.ok()?, cache_bytes, settings })
     }
 
     fn spaces(

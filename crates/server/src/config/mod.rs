@@ -45,6 +45,7 @@ use hostwright_model::diagnostic::{Diagnostic, Location, Severity};
 use hostwright_model::plan::Rules;
 use hostwright_netboot::dhcp::{Network, Pool, Subnet, Unknown};
 use hostwright_netboot::first_stage::Loaders;
+use hostwright_store::{PublicKey, S3Settings, StoreAddress};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -59,8 +60,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Database, keys, archives of spaces.
     pub state_dir: PathBuf,
-    /// The image store.
+    /// The image store; with [`Self::store`] what came from there is kept in it.
     pub store_dir: PathBuf,
+    /// The image store, if it is elsewhere.
+    pub store: Option<StoreConfig>,
     /// What `hostwright installer build` made.
     pub installer_dir: Option<PathBuf>,
     /// True if the page and the reading endpoints need no token.
@@ -81,6 +84,19 @@ pub struct Config {
     pub monitor: Option<MonitorConfig>,
     /// The package proxy, if there is one.
     pub package_proxy: Option<PackageProxyConfig>,
+}
+
+/// An image store that is elsewhere.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// Where.
+    pub address: StoreAddress,
+    /// Whose signatures under names count.
+    pub key: PublicKey,
+    /// How much of what came from there is kept.
+    pub cache_bytes: u64,
+    /// How an S3 service is reached; whoever starts the server knows.
+    pub settings: S3Settings,
 }
 
 /// Why there is no configuration.
@@ -111,6 +127,9 @@ struct Raw {
     listen: Spanned<SocketAddr>,
     state_dir: Spanned<PathBuf>,
     store_dir: Spanned<PathBuf>,
+    store: Option<Spanned<String>>,
+    store_key: Option<Spanned<String>>,
+    store_cache_gib: Option<u32>,
     installer_dir: Option<Spanned<PathBuf>>,
     open_page: Option<bool>,
     #[serde(default)]

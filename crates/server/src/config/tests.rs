@@ -80,3 +80,28 @@ fn all_mistakes_are_found_at_once() {
         assert!(found.iter().any(|line| line.contains(expected)), "{expected} in {found:#?}");
     }
 }
+
+#[test]
+fn a_store_elsewhere_needs_an_address_and_a_key() {
+    let key = "3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29";
+    let with = |lines: &str| {
+        let lines = lines.to_owned();
+        config(move |text| text.insert_str(0, &lines))
+    };
+    let good =
+        format!("store = \"s3://fleet/images\"\nstore_key = \"{key}\"\nstore_cache_gib = 2\n");
+    let store = with(&good).expect("sound").store.expect("configured");
+    assert_eq!(
+        (store.address.to_string().as_str(), store.cache_bytes),
+        ("s3://fleet/images", 2 << 30)
+    );
+    for bad in [
+        "store = \"s3://fleet\"\n".to_owned(),
+        format!("store = \"s3://\"\nstore_key = \"{key}\"\n"),
+        "store = \"s3://fleet\"\nstore_key = \"me\"\n".to_owned(),
+        format!("store_key = \"{key}\"\n"),
+    ] {
+        let found = mistakes(|text| text.insert_str(0, &bad));
+        assert!(found.len() == 1 && found[0].contains("config-store"), "{bad}: {found:?}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Leases and unknown machines in the database.
 
 use super::{State, StateError, Writer, from_json, to_json};
+use crate::fleet::UNKNOWN_LIMIT;
 use hostwright_model::api::UnknownMachine;
 use hostwright_model::ids::MacAddr;
 use hostwright_netboot::Lease;
@@ -37,7 +38,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Keeps that an unknown machine asked.
+    /// Keeps that an unknown machine asked, and forgets the one that is longest ago beyond the limit.
     pub(crate) async fn keep_unknown(&mut self, seen: &UnknownMachine) -> Result<(), StateError> {
         sqlx::query(
             "INSERT OR REPLACE INTO unknown_machines (mac, last_seen_ms, asked_for) \
@@ -46,6 +47,13 @@ impl Writer<'_> {
         .bind(seen.mac.to_string())
         .bind(seen.last_seen_ms)
         .bind(&seen.asked_for)
+        .execute(&mut *self.0)
+        .await?;
+        sqlx::query(
+            "DELETE FROM unknown_machines WHERE mac IN (SELECT mac FROM unknown_machines \
+             ORDER BY last_seen_ms DESC LIMIT -1 OFFSET ?)",
+        )
+        .bind(UNKNOWN_LIMIT as i64)
         .execute(&mut *self.0)
         .await?;
         Ok(())

@@ -4,6 +4,7 @@ use super::{State, StateError, Writer, from_json, from_word, to_json, to_word};
 use hostwright_model::api::{Blob, NextBoot, Run, RunState};
 use hostwright_model::ids::{MachineName, RunId};
 use hostwright_model::image::ImageRef;
+use hostwright_model::manners::Manners;
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{FromRow, Row, SqliteExecutor};
@@ -20,6 +21,9 @@ pub(crate) struct RunOrders {
     pub(crate) classes: Vec<String>,
     /// Variables beside those of the space.
     pub(crate) vars: BTreeMap<String, String>,
+    /// How the installer behaves.
+    #[serde(default)]
+    pub(crate) manners: Manners,
 }
 
 /// A run about to be armed.
@@ -38,7 +42,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, machine, state, armed_at_ms, booted_at_ms, started_at_ms, ended_at_ms, ",
-            "attempts, (SELECT COALESCE(MAX(seq), 0) FROM events WHERE run = runs.id AND ",
+            "attempts, resume_asked_at_ms, (SELECT COALESCE(MAX(seq), 0) FROM events WHERE run = runs.id AND ",
             "attempt = runs.attempts) AS last_seq FROM runs ",
             $rest
         )
@@ -60,6 +64,7 @@ impl FromRow<'_, SqliteRow> for RunRow {
             ended_at_ms: row.get("ended_at_ms"),
             attempts: row.get("attempts"),
             last_seq: row.get::<i64, _>("last_seq") as u64,
+            resume_asked_at_ms: row.get("resume_asked_at_ms"),
         })))
     }
 }
@@ -155,6 +160,7 @@ impl Writer<'_> {
             ended_at_ms: None,
             attempts: 0,
             last_seq: 0,
+            resume_asked_at_ms: None,
         })
     }
 
@@ -187,7 +193,8 @@ impl Writer<'_> {
         sqlx::query(
             "UPDATE runs SET state = 'running', \
              attempts = attempts + (agent_start IS NOT ?1), agent_start = ?1, \
-             started_at_ms = COALESCE(started_at_ms, ?2), ended_at_ms = NULL \
+             started_at_ms = COALESCE(started_at_ms, ?2), ended_at_ms = NULL, \
+             resume_asked_at_ms = NULL \
              WHERE id = ?3 AND (state IN ('armed', 'booting', 'running') OR (state = 'failed' AND \
              number = (SELECT MAX(number) FROM runs AS other WHERE other.machine = runs.machine)))",
         )
@@ -206,6 +213,22 @@ impl Writer<'_> {
         }
         transaction.commit().await?;
         Ok(run)
+    }
+}
+
+impl Writer<'_> {
+    /// Somebody asks for a failed run to be taken up again.
+    pub(crate) async fn ask_to_resume(
+        &mut self,
+        run: &RunId,
+        now_ms: i64,
+    ) -> Result<(), StateError> {
+        sqlx::query("UPDATE runs SET resume_asked_at_ms = ? WHERE id = ? AND state = 'failed'")
+            .bind(now_ms)
+            .bind(run.as_str())
+            .execute(&mut *self.0)
+            .await?;
+        Ok(())
     }
 }
 

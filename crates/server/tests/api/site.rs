@@ -134,6 +134,7 @@ pub fn spec(name: &str, mac: &str) -> MachineSpec {
         space: "simple".into(),
         image: None,
         vars: [("LANGUAGE".to_owned(), "en".to_owned())].into(),
+        manners: Default::default(),
     }
 }
 

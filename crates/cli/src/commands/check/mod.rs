@@ -3,6 +3,7 @@
 mod index;
 mod shell;
 
+use crate::description;
 use crate::faults::{Failure, exit_status};
 use crate::git;
 use crate::machine_args::{MachineArgs, read_facts};
@@ -11,11 +12,12 @@ use crate::space;
 use hostwright_model::diagnostic::{Diagnostic, Severity};
 use hostwright_model::facts::Firmware;
 use hostwright_model::fault::FaultKind;
-use hostwright_plan::{Against, Machine, check_against, diagnostic_codes};
+use hostwright_plan::{Against, Machine, check_against, diagnostic_codes, dominator};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Find every mistake in a config space, before any machine sees it.
+/// Find every mistake in a config space, before any machine sees it; or in a directory with a
+/// machine's config.json and storage-layout.json.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -79,13 +81,10 @@ enum Format {
 pub fn run(mut args: Args, as_json: bool) -> Result<ExitCode, Failure> {
     args.space = space::locate(&args.space)?;
     let args = &args;
-    let tree = space::read(&args.space)?;
-    let against = Against { packages: index::read(&args.packages)?, machines: machines(args)? };
-    let mut found = check_against(&tree, &against);
-    if !args.no_shell {
-        found.extend(shell::findings(&tree)?);
-        found.sort_by(|a, b| a.at.cmp(&b.at));
-    }
+    let mut found = match description::is_one(&args.space) {
+        true => dominator::check(&description::read(&args.space)?),
+        false => space_findings(args)?,
+    };
     if args.quiet {
         found.retain(|diagnostic| diagnostic.severity != Severity::Note);
     }
@@ -104,6 +103,18 @@ pub fn run(mut args: Args, as_json: bool) -> Result<ExitCode, Failure> {
     let limit = if args.strict { Severity::Warning } else { Severity::Error };
     let fails = found.iter().any(|diagnostic| diagnostic.severity >= limit);
     Ok(if fails { exit_status(FaultKind::Config) } else { ExitCode::SUCCESS })
+}
+
+/// Everything found in a config space.
+fn space_findings(args: &Args) -> Result<Vec<Diagnostic>, Failure> {
+    let tree = space::read(&args.space)?;
+    let against = Against { packages: index::read(&args.packages)?, machines: machines(args)? };
+    let mut found = check_against(&tree, &against);
+    if !args.no_shell {
+        found.extend(shell::findings(&tree)?);
+        found.sort_by(|a, b| a.at.cmp(&b.at));
+    }
+    Ok(found)
 }
 
 /// The space as paths in SARIF begin with it.

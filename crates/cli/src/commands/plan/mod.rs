@@ -1,6 +1,7 @@
 //! `hostwright plan`: what will happen, and why, before anything does.
 
 mod compare;
+mod dominator;
 
 use crate::directory_run::{Built, DirectoryRun, Observer};
 use crate::faults::{Failure, usage};
@@ -32,7 +33,8 @@ Examples:
   hostwright plan --space /srv/fai/config --hostname web1 --facts machine.json --store /srv/images --image web
   hostwright plan --space /srv/fai/config --only-classes DEBIAN,FAIBASE,LAST --target directory --json
   hostwright plan --space . --hostname web1 --disk vda=20GiB --diff HEAD      what a change to the space does
-  hostwright plan --space . --hostname web1 --facts web1.json --diff-hostname db1 --diff-facts db1.json")]
+  hostwright plan --space . --hostname web1 --facts web1.json --diff-hostname db1 --diff-facts db1.json
+  hostwright plan --dominator /tftpdata --facts web1.json --store /srv/images   config.json, storage-layout.json")]
 pub struct Args {
     #[command(flatten)]
     space: SpaceArgs,
@@ -48,11 +50,24 @@ pub struct Args {
     #[arg(long, default_value = "disks")]
     target: TargetArg,
     /// Lay this image down instead of installing packages.
-    #[arg(long, requires = "store")]
+    #[arg(long)]
     image: Option<String>,
     /// Image store.
     #[arg(long, env = "HOSTWRIGHT_STORE")]
     store: Option<PathBuf>,
+    /// A directory with config.json, storage-layout.json and imagename, as Dominator's tools write
+    /// them, in place of a config space.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["space", "classes", "target", "diff"])]
+    dominator: Option<PathBuf>,
+    /// What an image is like, in place of the image: `hostwright image show NAME --summary --json`.
+    #[arg(long, value_name = "FILE", requires = "dominator")]
+    image_summary: Option<PathBuf>,
+    /// All disks that are built in may be wiped; the first one boots.
+    #[arg(long, requires = "dominator")]
+    all_disks: bool,
+    /// These disks, by the kernel's names, in this order, as a drive selector would choose them.
+    #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "dominator")]
+    disk_order: Vec<String>,
     /// Show what differs from the plan by this commit of the space's git repository, or by the space
     /// in this directory.
     #[arg(long, value_name = "COMMIT|DIR")]
@@ -76,6 +91,13 @@ pub enum TargetArg {
 
 /// Does it.
 pub fn run(mut args: Args, as_json: bool) -> Result<ExitCode, Failure> {
+    if let Some(directory) = args.dominator.clone() {
+        let facts = facts(&args)?;
+        return dominator::run(&args, &directory, facts, as_json);
+    }
+    if args.image.is_some() && args.store.is_none() {
+        return Err(usage("--image is the name of an image in a store", "add --store DIR"));
+    }
     args.space.locate()?;
     let args = &args;
     let facts = facts(args)?;
@@ -173,11 +195,14 @@ fn observe(
         given_classes,
         run_class_scripts,
         vars: args.space.vars()?,
+        defaults: args.space.defaults()?,
         rules: args.space.rules(),
         record_dir: scratch.join("record"),
         log_dir: scratch.join("logs"),
         target: scratch.join("root"),
         disk: None,
+        is_used_disk: false,
+        image: None,
         package_cache: scratch.join("packages"),
         resume: false,
     };

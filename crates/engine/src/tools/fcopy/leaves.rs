@@ -6,6 +6,7 @@
 use super::settings::{Settings, plain_name};
 use crate::tools::{Session, ToolError};
 use hostwright_host::metadata::{self, FileKind};
+use hostwright_model::quirk::Quirk;
 
 /// The leaf directories below all sources, in the order of their names, relative to the source
 /// root.
@@ -55,7 +56,7 @@ fn visit(
         return Ok(());
     }
     let what = format!("fcopy -r {name}: the source itself is not copied");
-    if !is_source || !session.has_quirk("fcopy-leaf-source", &what) {
+    if !is_source || !session.has_quirk(Quirk::FcopyLeafSource, &what) {
         leaves.push(name.to_owned());
     }
     Ok(())

@@ -52,6 +52,17 @@ pub(super) fn read(probe: &Probe, disks: &[Disk], run: Option<RunTool<'_>>) -> E
     look.found
 }
 
+/// The partition table of a disk image, whose sectors have 512 bytes; `None` if it has none. `name`
+/// stands for its device.
+pub fn table_of_image(image: &File, name: &str) -> io::Result<Option<ExistingTable>> {
+    const SECTOR_BYTES: u32 = 512;
+    let size_bytes = image.metadata()?.len();
+    match gpt::read(image, name, size_bytes, SECTOR_BYTES)? {
+        Some(table) => Ok(Some(table)),
+        None => dos::read(image, name, SECTOR_BYTES),
+    }
+}
+
 /// The device node of a partition: the kernel puts a `p` behind a name that ends in a digit.
 pub(super) fn partition_node(disk: &str, number: u32) -> String {
     let separator = if disk.ends_with(|c: char| c.is_ascii_digit()) { "p" } else { "" };

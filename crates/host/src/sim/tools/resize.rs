@@ -60,7 +60,11 @@ pub(super) fn resize2fs(state: &mut State, call: &Call<'_>) -> Result<Reply, Hos
 fn set_size(state: &mut State, device: &str, kinds: &[&str], size: Option<u64>) -> Reply {
     match file_system(state, device, kinds) {
         Ok((found, room)) if size.unwrap_or(room) <= room => {
-            found.size = size.unwrap_or(room);
+            let size = size.unwrap_or(room);
+            found.size = size;
+            if let Some(place) = state.blocks.find(device) {
+                state.blocks.fit_area(&place, size);
+            }
             Reply::ok()
         }
         Ok(_) => Reply::fail(1, format!("{device}: there is not so much room")),

@@ -1,5 +1,6 @@
 //! `machines/NAME.toml`: what `disk1`, `disk2`, … mean on a machine, by what its disks are instead of
-//! by the order in which the kernel found them.
+//! by the order in which the kernel found them; for machines that are installed from an image also
+//! the image, the network, the boot loader, encryption and policies ([`sections`], [`network`]).
 //!
 //! NAME is a host name, or a class: the file of the host counts, else that of the last class that
 //! has one. FAI passes over such files.
@@ -23,10 +24,21 @@
 //! An entry chooses among the disks that no entry above it has. A disk that can be removed is chosen
 //! only by its serial number, WWN or name, or as `transport = "usb"`.
 
+mod network;
+mod sections;
+
+pub use sections::{
+    BootSection, DiskRule, EncryptionSection, ImageSection, LoaderName, PolicySection, Serial,
+};
+
 use crate::finding::{Finding, Line};
+use crate::network::mistakes;
 use hostwright_model::diagnostic::Diagnostic;
-use hostwright_model::facts::Disk;
+use hostwright_model::facts::{Disk, Nic};
+use hostwright_model::network::{Network, Renderer};
+use hostwright_model::plan::Why;
 use hostwright_model::size::ByteSize;
+use network::NetworkSection;
 use serde::Deserialize;
 use std::ops::Range;
 use toml::Spanned;
@@ -37,15 +49,35 @@ pub struct MachineFile {
     /// `machines/mail1.toml`.
     pub path: String,
     text: String,
-    disks: Vec<Spanned<DiskHint>>,
+    document: Document,
 }
 
 /// The file as it is written.
-#[derive(Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
     #[serde(default)]
     disk: Vec<Spanned<DiskHint>>,
+    #[serde(default)]
+    image: Option<Spanned<ImageSection>>,
+    #[serde(default)]
+    network: Option<Spanned<NetworkSection>>,
+    #[serde(default)]
+    boot: Option<Spanned<BootSection>>,
+    #[serde(default)]
+    encryption: Option<Spanned<EncryptionSection>>,
+    #[serde(default)]
+    policy: Option<Spanned<PolicySection>>,
+}
+
+/// A section of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Section {
+    Image,
+    Network,
+    Boot,
+    Encryption,
+    Policy,
 }
 
 /// One entry: what all its disks have in common.
@@ -66,7 +98,7 @@ struct DiskHint {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Transport {
+pub(crate) enum Transport {
     Nvme,
     Sata,
     Scsi,
@@ -132,19 +164,155 @@ pub(crate) fn parse(path: &str, text: &str) -> Result<MachineFile, Box<Diagnosti
             return Err(at(hint.span()).error("bad-machine-file", wrong, cure));
         }
     }
-    Ok(MachineFile { path: path.to_owned(), text: text.to_owned(), disks: document.disk })
+    if let Some((span, wrong)) = wrong_section(&document) {
+        let cure = "see the keys of a machine file in docs/reference/machines.md";
+        return Err(at(span).error("bad-machine-file", wrong, cure));
+    }
+    Ok(MachineFile { path: path.to_owned(), text: text.to_owned(), document })
+}
+
+/// The first section with something wrong, and what that is.
+fn wrong_section(document: &Document) -> Option<(Range<usize>, String)> {
+    if let Some(image) = &document.image {
+        let ImageSection { name, digest } = image.get_ref();
+        if name.is_some() == digest.is_some() {
+            return Some((image.span(), "write either the name or the digest of an image".into()));
+        }
+    }
+    if let Some(boot) = &document.boot
+        && let Some(wrong) = boot.get_ref().bad_argument()
+    {
+        return Some((boot.span(), wrong));
+    }
+    if let Some(encryption) = &document.encryption
+        && let Some(wrong) = encryption.get_ref().mistake()
+    {
+        return Some((encryption.span(), wrong.to_owned()));
+    }
+    let network = document.network.as_ref()?;
+    if network.get_ref().interface.is_empty() {
+        return Some((network.span(), "this network has no interfaces".to_owned()));
+    }
+    network.get_ref().interface.iter().find_map(|interface| {
+        interface.get_ref().mistake().map(|wrong| (interface.span(), wrong.to_owned()))
+    })
 }
 
 impl MachineFile {
+    /// `[image]`.
+    pub fn image(&self) -> Option<&ImageSection> {
+        self.document.image.as_ref().map(Spanned::get_ref)
+    }
+
+    /// The name of the image, and the line of its section.
+    pub(crate) fn image_name(&self) -> Option<(&str, u32)> {
+        let image = self.document.image.as_ref()?;
+        let name = image.get_ref().name.as_deref()?;
+        Some((name, self.place(image.span()).line().0))
+    }
+
+    /// `[boot]`, with what it says where it is not there.
+    pub fn boot(&self) -> BootSection {
+        self.document.boot.as_ref().map(|boot| boot.get_ref().clone()).unwrap_or_default()
+    }
+
+    /// `[encryption]`, with what it says where it is not there.
+    pub fn encryption(&self) -> EncryptionSection {
+        let section = self.document.encryption.as_ref();
+        section.map(|section| section.get_ref().clone()).unwrap_or_default()
+    }
+
+    /// `[policy]`, with what it says where it is not there.
+    pub fn policy(&self) -> PolicySection {
+        self.document.policy.as_ref().map(|policy| policy.get_ref().clone()).unwrap_or_default()
+    }
+
+    /// True if it describes the network of the installed system.
+    pub fn has_network(&self) -> bool {
+        self.document.network.is_some()
+    }
+
+    /// The program that the network is to be written for.
+    pub fn renderer(&self) -> Option<Renderer> {
+        self.document.network.as_ref().and_then(|network| network.get_ref().renderer)
+    }
+
+    /// The network on a machine with these cards; `None` if it says nothing about it.
+    pub fn network(&self, nics: &[Nic]) -> Result<Option<Network>, Vec<Diagnostic>> {
+        let Some(section) = &self.document.network else { return Ok(None) };
+        let (mut interfaces, mut found) = (Vec::new(), Vec::new());
+        for entry in &section.get_ref().interface {
+            match entry.get_ref().interface(nics) {
+                Ok(interface) => interfaces.push((interface, entry.span())),
+                Err(card) => {
+                    let cards: Vec<String> =
+                        nics.iter().map(|nic| format!("{} ({})", nic.name, nic.mac)).collect();
+                    let message = format!("this machine has no network card {card}");
+                    let cure = format!("its cards are {}", cards.join(", "));
+                    found.push(*self.place(entry.span()).error("bad-network", message, cure));
+                }
+            }
+        }
+        if !found.is_empty() {
+            return Err(found);
+        }
+        let (interfaces, spans): (Vec<_>, Vec<_>) = interfaces.into_iter().unzip();
+        let network = section.get_ref().network(interfaces);
+        for mistake in mistakes(&network, nics) {
+            let named = |name: &String| network.interfaces.iter().position(|i| i.name == *name);
+            let span = mistake.interface.as_ref().and_then(named).map(|i| spans[i].clone());
+            let place = self.place(span.unwrap_or_else(|| section.span()));
+            found.push(*place.error("bad-network", mistake.message, mistake.cure));
+        }
+        if found.is_empty() { Ok(Some(network)) } else { Err(found) }
+    }
+
+    /// An error about one of the sections; about the file where it is not there.
+    pub(crate) fn error_in(
+        &self,
+        section: Section,
+        code: &'static str,
+        message: impl Into<String>,
+        cure: impl Into<String>,
+    ) -> Diagnostic {
+        *self.place(self.span_of(section)).error(code, message, cure)
+    }
+
+    /// The line of a section, as a reason.
+    pub(crate) fn why(&self, section: Section) -> Why {
+        Why::line(self.path.clone(), self.place(self.span_of(section)).line().0, None)
+    }
+
+    fn span_of(&self, section: Section) -> Range<usize> {
+        let document = &self.document;
+        let span = match section {
+            Section::Image => document.image.as_ref().map(Spanned::span),
+            Section::Network => document.network.as_ref().map(Spanned::span),
+            Section::Boot => document.boot.as_ref().map(Spanned::span),
+            Section::Encryption => document.encryption.as_ref().map(Spanned::span),
+            Section::Policy => document.policy.as_ref().map(Spanned::span),
+        };
+        span.unwrap_or(0..0)
+    }
+
+    fn place(&self, span: Range<usize>) -> Place<'_> {
+        Place { path: &self.path, text: &self.text, span }
+    }
+
+    /// Its text, for digests.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// True if it says which disks are meant.
     pub(crate) fn chooses_disks(&self) -> bool {
-        !self.disks.is_empty()
+        !self.document.disk.is_empty()
     }
 
     /// The disks of a machine in the order of the entries: `disk1` first.
     pub(crate) fn choose<'a>(&self, disks: &'a [Disk]) -> Result<Vec<&'a Disk>, Box<Diagnostic>> {
         let mut chosen: Vec<&Disk> = Vec::new();
-        for hint in &self.disks {
+        for hint in &self.document.disk {
             let free: Vec<&Disk> = disks.iter().filter(|disk| !chosen.contains(disk)).collect();
             let next = format!("disk{}", chosen.len() + 1);
             let found = hint.get_ref().choose(&next, &free).map_err(|message| {
@@ -153,8 +321,7 @@ impl MachineFile {
                     true => "no disk is left; drop the entry".to_owned(),
                     false => format!("the disks to choose from are {}", known.join("; ")),
                 };
-                let place = Place { path: &self.path, text: &self.text, span: hint.span() };
-                place.error("disk-hint", message, cure)
+                self.place(hint.span()).error("disk-hint", message, cure)
             })?;
             chosen.extend(found);
         }
@@ -230,7 +397,7 @@ fn plain_wwn(wwn: &str) -> String {
 }
 
 /// How a disk is attached; `None` where nothing tells.
-fn transport_of(disk: &Disk) -> Option<Transport> {
+pub(crate) fn transport_of(disk: &Disk) -> Option<Transport> {
     let is_linked =
         |parts: &[&str]| disk.links.iter().any(|link| parts.iter().any(|part| link.contains(part)));
     if disk.name.starts_with("nvme") {
@@ -249,7 +416,7 @@ fn transport_of(disk: &Disk) -> Option<Transport> {
 }
 
 /// `/dev/sda (SPINNER 1000, serial number WD-42, 1 GiB)`.
-fn describe(disk: &Disk) -> String {
+pub(crate) fn describe(disk: &Disk) -> String {
     let model = disk.model.iter().cloned();
     let serial = disk.serial.iter().map(|serial| format!("serial number {serial}"));
     let size = [ByteSize(disk.size_bytes).rounded()];
@@ -296,18 +463,20 @@ impl Place<'_> {
         cure: impl Into<String>,
     ) -> Box<Diagnostic> {
         let finding = Finding::error(code, message, cure);
+        let (number, offset) = self.line();
+        let Some(line) = Line::all(self.path, self.text).nth(number as usize - 1) else {
+            return Box::new(finding.at_start(self.path, self.text));
+        };
         let start = self.span.start.min(self.text.len());
-        let mut offset = 0;
-        for line in Line::all(self.path, self.text) {
-            let end = offset + line.text.len();
-            if start <= end {
-                let length = self.span.end.clamp(start, end) - start;
-                let column = (start - offset) as u32 + 1;
-                return Box::new(finding.at_column(line, column, length as u32));
-            }
-            offset = end + 1;
-        }
-        Box::new(finding.at_start(self.path, self.text))
+        let length = self.span.end.clamp(start, (offset + line.text.len()).max(start)) - start;
+        Box::new(finding.at_column(line, (start - offset) as u32 + 1, length as u32))
+    }
+
+    /// The number of the line in which the stretch begins, and where that line does.
+    fn line(&self) -> (u32, usize) {
+        let before = &self.text.as_bytes()[..self.span.start.min(self.text.len())];
+        let number = before.iter().filter(|byte| **byte == b'\n').count() as u32 + 1;
+        (number, before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1))
     }
 }
 
@@ -420,6 +589,42 @@ mod tests {
             let at = error.at.as_ref().map(|at| at.line);
             assert_eq!((error.code.as_str(), at), ("bad-machine-file", Some(line)), "{text}");
             assert!(error.message.contains(message), "{text}: {}", error.message);
+        }
+    }
+
+    #[test]
+    fn sections_are_read_and_checked() {
+        let whole = "[image]\nname = 'web'\n[boot]\nloader = 'uki'\nkernel_args = ['quiet']\n\
+                     serial = 'ttyS1,9600'\nkexec = true\n[encryption]\nroot = true\n\
+                     tpm2 = true\npcrs = [7]\n[policy]\non_failure = 'power-off'\n\
+                     disks = 'all-fixed'\n";
+        let file = parse("machines/m.toml", whole).expect("a good file");
+        assert_eq!(file.image_name(), Some(("web", 1)));
+        assert_eq!(file.boot().loader, Some(LoaderName::Uki));
+        assert_eq!(file.boot().serial.console().map(|serial| serial.baud), Some(9600));
+        assert_eq!(file.policy().disks, Some(DiskRule::AllFixed));
+        assert!(file.encryption().tpm2 && !file.has_network());
+        for (text, line, message) in [
+            ("[image]\n", 1, "write either the name or the digest"),
+            ("[image]\nname = 'a'\ndigest = '00'\n", 3, "is not a BLAKE3 digest"),
+            ("\n[boot]\nkernel_args = ['root=/dev/sda1']\n", 2, "root= is made from"),
+            ("[boot]\nkernel_args = ['a b']\n", 1, "'a b' cannot be a kernel argument"),
+            ("[boot]\nserial = 'com1'\n", 2, "'com1' is not a serial line"),
+            ("[boot]\nloader = 'lilo'\n", 2, "unknown variant `lilo`"),
+            ("[encryption]\nroot = true\n", 1, "nothing could open the root"),
+            ("[encryption]\ntpm2 = true\npcrs = [24]\n", 1, "the registers 0 to 23"),
+            ("[encryption]\npcrs = [7]\n", 1, "those of a TPM"),
+            ("[policy]\non_failure = 'reboot'\n", 2, "unknown variant `reboot`"),
+            ("[network]\n", 1, "this network has no interfaces"),
+            ("[[network.interface]]\ndhcp4 = true\n", 1, "does not say which card it is"),
+            ("[[network.interface]]\nmac = '1:2'\n", 2, "is not an Ethernet address"),
+            ("[[network.interface]]\nvlan = { parent = 'a', id = 1 }\n", 1, "needs a name"),
+            ("[[network.interface]]\nname = 'a'\nadresses = []\n", 3, "unknown field `adresses`"),
+        ] {
+            let error = parse("machines/m.toml", text).unwrap_err();
+            let at = error.at.as_ref().map(|at| at.line);
+            assert!(error.message.contains(message), "{text}: {}", error.message);
+            assert_eq!(at, Some(line), "{text}: {error}");
         }
     }
 
