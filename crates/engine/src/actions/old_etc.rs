@@ -76,6 +76,10 @@ pub(super) fn in_record(work: &Work<'_>) -> String {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the script is given to a real shell, with real files"
+)]
 mod tests {
     use super::*;
     use std::fs;

@@ -14,6 +14,7 @@
 //! starts nothing.
 
 #![allow(clippy::disallowed_methods, reason = "tests make and read files, and start programs")]
+#![allow(clippy::print_stdout, reason = "what it measures is what it is run for")]
 #![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute, not by their crate")]
 
 mod cases;
@@ -21,7 +22,7 @@ mod firmware;
 
 use cases::{CASES, Case};
 use hostwright_engine::{NoImages, Planner, Session, Settings, run};
-use hostwright_host::real::RealHost;
+use hostwright_host::real::{RealHost, RealOptions};
 use hostwright_host::{Host as _, fat_stage, namespace};
 use hostwright_model::api::RecoveryKey;
 use hostwright_model::event::EventBody;
@@ -77,8 +78,10 @@ fn install(case: &Case, disk: &str, dir: &Path, in_guest: bool) {
     let _ = fs::remove_file(&archive);
     std::os::unix::fs::symlink(base_system, &archive).unwrap();
     let mut planner = Fixed { plan: case.plan(disk, archive.to_str().unwrap()), keys: Vec::new() };
-    let (mut host, mut images) = (RealHost::default(), NoImages);
     let (settings, inputs) = (settings(base, case, in_guest), case.inputs(in_guest));
+    let fat_stage_dir = settings.fat_stage_dir.clone();
+    let options = RealOptions { fat_stage_dir, ..RealOptions::default() };
+    let (mut host, mut images) = (RealHost::new(options), NoImages);
     let mut session = Session::open(&mut host, &mut images, settings, inputs).unwrap();
     let mut lines = Vec::new();
     let mut began = Instant::now();

@@ -310,6 +310,9 @@ fn an_image_for_copies_survives_a_power_cut_at_every_operation() {
     assert!(grow.ends_with(" ext4 /\\n\""), "{grow}");
     assert_eq!(file("etc/ssh/ssh_host_rsa_key"), None);
     assert_eq!(file("etc/machine-id"), Some("0444 0:0 file \"\""));
+    // The rig's initramfs is what update-initramfs makes, and the loader starts that one.
+    let started = world.get("/dev/vda1:/hostwright/6.1.0-18-amd64/initrd.img");
+    assert!(started.is_some_and(|line| line.contains("initramfs of")), "{started:?}");
     let script = file("etc/initramfs-tools/scripts/local-premount/hostwright-rename");
     assert!(script.is_some_and(|line| line.starts_with("0755")));
 }

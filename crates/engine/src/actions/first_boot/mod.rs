@@ -12,11 +12,13 @@
 //! Every part looks before it acts, so that the power may go anywhere. Only Debian's initramfs-tools
 //! can rename what is not mounted yet; a system with another initramfs keeps its identifiers.
 
-use super::{Done, apt, mounts};
+use super::{Done, apt, boot_loader, mounts};
 use crate::fault::ActionError;
 use crate::work::Work;
 use hostwright_host::Tool;
+use hostwright_model::boot_loader::{BootLoader, BootSetup};
 use hostwright_model::fault::FaultKind;
+use hostwright_model::plan::Action;
 use hostwright_model::storage::{DiskLayout, StorageLayout, Volume};
 
 /// Files of the system itself: path, text, permission bits.
@@ -66,7 +68,23 @@ pub(super) fn prepare(work: &mut Work<'_>) -> Result<Done, ActionError> {
     mounts::mount_pseudo(work)?;
     let command = apt::in_target(work, Tool::UpdateInitramfs).args(["-u", "-k", "all"]);
     work.tool(command)?;
+    put_initramfs_where_it_starts(work)?;
     Ok(Done::changed())
+}
+
+/// systemd-boot and unified images start from a copy of the initramfs, which is old by now.
+fn put_initramfs_where_it_starts(work: &mut Work<'_>) -> Result<(), ActionError> {
+    let mut actions = work.plan.steps().map(|(_, step)| &step.action);
+    let setup = actions.find_map(|action| match action {
+        Action::BootLoader { setup } => Some(setup.clone()),
+        _ => None,
+    });
+    if let Some(setup) = setup
+        && matches!(setup.loader, BootLoader::SystemdBoot | BootLoader::Uki)
+    {
+        boot_loader::install(work, &BootSetup { rebuild_initrd: false, ..setup })?;
+    }
+    Ok(())
 }
 
 /// Fails where the copy could not do it.
@@ -157,6 +175,7 @@ fn forget_identity(work: &mut Work<'_>) -> Result<(), ActionError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "the scripts are given to a real shell")]
 mod tests {
     use std::process::Command;
 
