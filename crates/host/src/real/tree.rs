@@ -8,7 +8,7 @@
 //!
 //! Making inodes is most of the work, so each costs as few system calls as can be: a file is born
 //! with its mode, and its owner is only set where it is not who makes it. Nobody else sees a file
-//! before it is whole, because its directory is private until the last pass.
+//! below a directory of the tree before it is whole, because that is private until the last pass.
 
 use crate::HostError;
 use hostwright_model::image::{Entry, EntryKind, TreeSource};

@@ -46,8 +46,8 @@ pub(super) fn refuse_large_image(
 }
 
 impl Planner<'_> {
-    /// The root volume and the ready-made file system that is laid down on it as blocks, which has
-    /// always measured faster than file by file. None if the volume is to be made in another way, is
+    /// The root volume and the ready-made file system that is laid down on it as blocks, which
+    /// measures faster than file by file for every image. None if the volume is to be made in another way, is
     /// smaller, or is not the place of all files of the image.
     pub(super) fn ready_made_root<'l>(
         &self,
@@ -74,11 +74,9 @@ impl Planner<'_> {
 
     /// True if the files of the image come with a file system.
     fn comes_ready_made(&self) -> bool {
-        let steps = self.stages.iter().flat_map(|stage| &stage.steps);
         let is_made =
             |step: &Step| matches!(&step.action, Action::Format { ready_made: Some(_), .. });
-        let mut steps = steps;
-        steps.any(is_made)
+        self.stages.iter().flat_map(|stage| &stage.steps).any(is_made)
     }
 
     /// Refuses a machine with classes whose packages, files or scripts the image lacks.
