@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! /run/hostwright/record.jsonl    one JSON object a line, appended whole by whoever says something
-//!   {"line":"began","run":"web1-3","machine":"web1","attempt":1}
-//!   {"line":"said","at_ms":…,"text":"eth0: 10.0.0.21/24"}
-//!   {"line":"event","seq":1,"at_ms":…,"event":"phase-started","phase":"partition"}
+//!   {"record":"began","run":"web1-3","machine":"web1","attempt":1}
+//!   {"record":"said","at_ms":…,"text":"eth0: 10.0.0.21/24"}
+//!   {"record":"event","seq":1,"at_ms":…,"event":"phase-started","phase":"partition"}
 //! ```
 
 use crate::WORK_DIR;
@@ -23,7 +23,7 @@ const OUTPUT_UNTIL_BYTES: u64 = 64 << 20;
 
 /// One line of the record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "line", rename_all = "kebab-case")]
+#[serde(tag = "record", rename_all = "kebab-case")]
 pub enum Line {
     /// An attempt began.
     Began {

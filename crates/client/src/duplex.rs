@@ -29,6 +29,8 @@ struct Shared {
 pub struct TlsReader {
     shared: Arc<Shared>,
     socket: TcpStream,
+    /// What came and was not decrypted yet: rustls holds only so much that nobody has read.
+    records: Vec<u8>,
 }
 
 /// The direction to there.
@@ -69,7 +71,8 @@ fn start(mut socket: TcpStream, mut tls: Connection) -> io::Result<(TlsReader, T
     socket.set_read_timeout(Some(STUCK))?;
     let out = socket.try_clone()?;
     let shared = Arc::new(Shared { tls: Mutex::new(tls), out: Mutex::new(out) });
-    Ok((TlsReader { shared: Arc::clone(&shared), socket }, TlsWriter { shared }))
+    let reader = TlsReader { shared: Arc::clone(&shared), socket, records: Vec::new() };
+    Ok((reader, TlsWriter { shared }))
 }
 
 /// Lets the other end read the last word: what it has sent meanwhile would otherwise break the
@@ -90,18 +93,19 @@ impl Read for TlsReader {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 done => return done,
             }
-            let count = self.socket.read(&mut chunk)?;
-            let mut tls = lock(&self.shared.tls);
-            let mut bytes = &chunk[..count];
-            loop {
-                // Of nothing it takes the end.
-                tls.read_tls(&mut bytes)?;
-                let state = tls.process_new_packets();
-                state.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
-                if bytes.is_empty() {
-                    break;
-                }
+            if self.records.is_empty() {
+                let count = self.socket.read(&mut chunk)?;
+                self.records.extend_from_slice(&chunk[..count]);
             }
+            let mut rest = self.records.as_slice();
+            let mut tls = lock(&self.shared.tls);
+            // Of nothing it takes the end.
+            tls.read_tls(&mut rest)?;
+            let state = tls.process_new_packets();
+            state.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+            drop(tls);
+            let taken = self.records.len() - rest.len();
+            self.records.drain(..taken);
         }
     }
 }

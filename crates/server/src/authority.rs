@@ -60,7 +60,7 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
         params.distinguished_name.push(DnType::CommonName, format!("Hostwright run {}", run.id));
         // The same bytes whenever it is made.
-        params.serial_number = Some(SerialNumber::from(1));
+        params.serial_number = Some(SerialNumber::from(1u64));
         let armed = OffsetDateTime::from_unix_timestamp(run.armed_at_ms / 1000);
         let armed = armed.unwrap_or(OffsetDateTime::UNIX_EPOCH);
         (params.not_before, params.not_after) = (armed - SLACK, armed + AUTHORITY_LASTS);

@@ -5,6 +5,7 @@
 //! installed needs nothing that an asynchronous one could do.
 
 use std::io::{self, ErrorKind, Read, Write};
+use std::time::{Duration, Instant};
 
 /// Longest head of a request.
 const HEAD_BYTES_MAX: usize = 8 << 10;
@@ -19,8 +20,9 @@ pub(super) struct HttpRequest {
     pub(super) path: String,
 }
 
-/// Reads the head of a request. `None` if what comes is none.
-pub(super) fn read_head(from: &mut impl Read) -> io::Result<Option<HttpRequest>> {
+/// Reads the head of a request. `None` if what comes is none, or drop by drop.
+pub(super) fn read_head(from: &mut impl Read, limit: Duration) -> io::Result<Option<HttpRequest>> {
+    let begun = Instant::now();
     let (mut head, mut chunk) = (Vec::new(), [0; 1024]);
     loop {
         let count = from.read(&mut chunk)?;
@@ -32,7 +34,8 @@ pub(super) fn read_head(from: &mut impl Read) -> io::Result<Option<HttpRequest>>
         let mut request = httparse::Request::new(&mut headers);
         match request.parse(&head) {
             Ok(httparse::Status::Complete(_)) => return Ok(request_of(&request)),
-            Ok(httparse::Status::Partial) if head.len() < HEAD_BYTES_MAX => {}
+            Ok(httparse::Status::Partial)
+                if head.len() < HEAD_BYTES_MAX && begun.elapsed() < limit => {}
             _ => return Ok(None),
         }
     }
@@ -127,12 +130,15 @@ mod tests {
                 Ok(count)
             }
         }
-        let read = |text: &str| read_head(&mut Pieces(text.as_bytes()));
+        let minute = Duration::from_secs(60);
+        let read = |text: &str| read_head(&mut Pieces(text.as_bytes()), minute);
         let request = read("GET /log?x=1 HTTP/1.1\r\nhost: web1\r\n\r\n").unwrap().unwrap();
         assert_eq!((request.method.as_str(), request.path.as_str()), ("GET", "/log"));
         assert_eq!(read("nonsense\r\n\r\n").unwrap(), None);
         let long = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(HEAD_BYTES_MAX));
         assert_eq!(read(&long).unwrap(), None);
+        let slow = read_head(&mut Pieces(b"GET / HTTP/1.1\r\n\r\n"), Duration::ZERO);
+        assert_eq!(slow.unwrap(), None);
         assert_eq!(read("GET / HT").unwrap_err().kind(), ErrorKind::UnexpectedEof);
     }
 

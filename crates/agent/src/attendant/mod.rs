@@ -175,7 +175,7 @@ impl Attendant {
     }
 
     fn answer(&self, mut socket: TcpStream) -> io::Result<()> {
-        let Some(request) = http::read_head(&mut socket)? else {
+        let Some(request) = http::read_head(&mut socket, PATIENCE)? else {
             return HttpAnswer::not(400, "this is no HTTP").write(&mut socket, true);
         };
         let with_body = request.method != "HEAD";

@@ -246,7 +246,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (watch, mut follower) = (Watch::default(), Follower::new(dir.path()));
         let mut file = File::create(dir.path().join(FILE)).unwrap();
-        write!(file, "{{\"line\":\"future\"}}\n{{\"line\":\"said\",\"at_ms\":1,").unwrap();
+        write!(file, "{{\"record\":\"future\"}}\n{{\"record\":\"said\",\"at_ms\":1,").unwrap();
         follower.step(&watch);
         assert_eq!(watch.now().log_lines, 0);
         writeln!(file, "\"text\":\"whole\"}}").unwrap();
