@@ -215,7 +215,7 @@ impl Case {
         let encrypt = layout.encrypted.iter().cloned();
         partition.extend(encrypt.map(|encrypted| Action::Encrypt { encrypted }));
         let format = layout.volumes.iter().cloned();
-        partition.extend(format.map(|volume| Action::Format { volume }));
+        partition.extend(format.map(|volume| Action::Format { volume, ready_made: None }));
         partition.push(Action::StorageFiles { layout: layout.clone() });
         let mut mounted: Vec<Volume> = layout.volumes.clone();
         mounted.sort_by(|one, other| one.mount_point.cmp(&other.mount_point));
