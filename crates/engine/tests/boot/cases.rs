@@ -215,17 +215,20 @@ impl Case {
         let encrypt = layout.encrypted.iter().cloned();
         partition.extend(encrypt.map(|encrypted| Action::Encrypt { encrypted }));
         let format = layout.volumes.iter().cloned();
-        partition.extend(format.map(|volume| Action::Format { volume }));
+        partition.extend(format.map(|volume| Action::Format { volume, ready_made: None }));
         partition.push(Action::StorageFiles { layout: layout.clone() });
         let mut mounted: Vec<Volume> = layout.volumes.clone();
         mounted.sort_by(|one, other| one.mount_point.cmp(&other.mount_point));
         let mounts = mounted.into_iter().map(|volume| Action::Mount { volume }).collect();
-        let unit = TargetFile {
-            path: "/etc/systemd/system/multi-user.target.wants/answer.service".to_owned(),
+        let file = |path: &str, content: &str| TargetFile {
+            path: format!("/etc/systemd/system/{path}"),
             mode: 0o644,
-            content: UNIT.to_owned(),
+            content: content.to_owned(),
         };
-        let files = vec![unit];
+        // A plan's files are no links, so the unit is wanted in another way.
+        let wanted = "[Unit]\nWants=answer.service\n";
+        let files =
+            vec![file("answer.service", UNIT), file("multi-user.target.d/rig.conf", wanted)];
         let setup = self.setup(&layout, disk);
         let kexec = KexecSetup {
             root_device: setup.root_device.clone(),
