@@ -112,7 +112,7 @@ fn phase_picture(progress: &RunProgress) -> Markup {
     let count = progress.phases.len().max(1) as u64;
     let share = WIDTH / count;
     html! {
-        svg.bar viewBox={ "0 0 " (WIDTH) " 34" } role="img" aria-label="phases" {
+        svg.bar viewBox={ "0 0 " (WIDTH) " 38" } role="img" aria-label="phases" {
             rect.ground x="0" y="0" width=(WIDTH) height="22" rx="4" {}
             @for (index, phase) in progress.phases.iter().enumerate() {
                 @let x = index as u64 * share;
