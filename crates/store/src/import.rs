@@ -337,7 +337,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_tree_is_refused_with_its_path() {
-        let cases: [(&str, Vec<(Entry, &[u8])>); 6] = [
+        type Case = (&'static str, Vec<(Entry, &'static [u8])>);
+        let cases: [Case; 6] = [
             ("../x", vec![(file("../x", b""), b"")]),
             ("a/../../x", vec![(file("a/../../x", b""), b"")]),
             ("/etc", vec![(file("/etc", b""), b"")]),

@@ -203,7 +203,10 @@ impl Store {
                     continue;
                 }
                 (Err(error), _) => error,
-                (Ok(_), Err(object)) => StoreError::Missing { object: object.digest.to_string() },
+                (Ok(_), Err(object)) => {
+                    let reason = format!("the object {} is in no good pack", object.digest);
+                    StoreError::corrupt("", reason)
+                }
                 (Ok(_), Ok(_)) => StoreError::corrupt("", "it names packs that are not good"),
             };
             let healed = heal_from.is_some_and(|source| {

@@ -243,7 +243,7 @@ impl<'a> Line<'a> {
 
 fn unmount_below(host: &mut dyn Host, dir: &Path) -> Result<(), ImportError> {
     let mut mounts = host.mounts_below(&dir.display().to_string())?;
-    mounts.sort_unstable_by(|a, b| b.len().cmp(&a.len()));
+    mounts.sort_unstable_by_key(|mount| std::cmp::Reverse(mount.len()));
     for mount in mounts {
         host.unmount(&mount)?;
     }
