@@ -13,7 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("host", &["model"]),
     ("store", &["model"]),
     ("client", &["model"]),
-    ("engine", &["model", "host"]),
+    ("engine", &["model", "host", "store"]),
     ("media", &["model", "host", "store"]),
     ("netboot", &["model"]),
     ("server", &["model", "plan", "host", "store", "netboot"]),

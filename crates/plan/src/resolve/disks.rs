@@ -9,7 +9,7 @@ use hostwright_model::existing::ExistingStorage;
 use hostwright_model::facts::{Disk, Facts};
 use hostwright_model::image::ReadyMade;
 use hostwright_model::phase::Phase;
-use hostwright_model::plan::{Action, Step, TargetProfile, Why};
+use hostwright_model::plan::{Action, Step, Why};
 use hostwright_model::storage::{Fate, OldLayer, StorageLayout, TableFate, Volume, VolumeGroup};
 use hostwright_model::vars::Var;
 
