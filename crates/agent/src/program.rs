@@ -2,7 +2,8 @@
 
 use crate::planner::SpacePackages;
 use crate::{
-    WORK_DIR, attendant, fault, modprobe, session, setup_storage, standalone, supervisor, verbs,
+    WORK_DIR, attendant, fault, modprobe, session, setup_storage, standalone, supervisor,
+    tools_root, verbs,
 };
 use hostwright_engine::{FAT_STAGE, tools};
 use hostwright_host::boot::process::{self, Power};

@@ -27,6 +27,7 @@ pub(crate) fn facts(disks: &[&str]) -> Facts {
         nics: Vec::new(),
         dmi: Dmi::default(),
         kernel: "6.1.0".to_owned(),
+        tpm2: false,
         storage: ExistingStorage::default(),
     }
 }

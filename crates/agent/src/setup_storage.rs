@@ -211,7 +211,7 @@ fn inputs(env: &Env, facts: Facts, disks: &[String]) -> Inputs {
         classes: Some(std::iter::once(class()).collect::<ClassList>()),
         vars: Some(vars),
         skips: later.map(|phase| Skip { phase: *phase, by: by.clone() }).collect(),
-        rules: Rules { fai_bugs: env.is_on("HOSTWRIGHT_FAI_BUGS"), lenient: false },
+        rules: Rules { fai_bugs: env.is_on("HOSTWRIGHT_FAI_BUGS"), ..Rules::default() },
         discovered: Discovered::default(),
         overrides: Overrides {
             disk_list: (!disks.is_empty()).then_some(list),
@@ -338,6 +338,7 @@ mod tests {
             nics: Vec::new(),
             dmi: Dmi::default(),
             kernel: "6.1.0".to_owned(),
+            tpm2: false,
             storage: ExistingStorage::default(),
         }
     }

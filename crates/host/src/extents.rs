@@ -132,6 +132,6 @@ mod tests {
         let holds = |at: u64| ranges.iter().any(|range| range.contains(&at));
         assert!(holds(256 << 10), "{ranges:?}");
         // Some file systems have no holes; then everything is data.
-        assert!(ranges == [0..1 << 20] || !holds(0), "{ranges:?}");
+        assert!(holds((1 << 20) - 1) || !holds(0), "{ranges:?}");
     }
 }

@@ -217,6 +217,7 @@ fn everything_is_named_by_uuid_and_no_label_is_cut() {
 /// All bad input that a plan can know of: no plan, hence nothing that is written; one finding with its
 /// file, its line and a cure.
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn bad_input_never_becomes_a_plan() {
     let uefi = || Case::new("uefi-virtio-20g");
     let cases: Vec<(&str, Case, &str)> = vec![

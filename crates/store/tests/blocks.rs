@@ -47,6 +47,7 @@ impl Bench {
         let path = dir.path().join("disk");
         fs::write(&path, &disk).expect("write");
         let file = File::open(&path).expect("open");
+        #[allow(clippy::single_range_in_vec_init, reason = "one range is meant")]
         let written = [0..disk.len() as u64];
         write_blocks(&blocks, &file, disk.len() as u64, &written, files)?;
         store.add_tree(&blocks, "web.ext4", &AddOptions::default(), QUIET)?;

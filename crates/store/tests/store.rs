@@ -648,6 +648,11 @@ impl Source for Failing {
         self.ask()?;
         self.store.read_range(path, offset, length)
     }
+
+    fn length(&self, path: &str) -> Result<Option<u64>, StoreError> {
+        self.ask()?;
+        self.store.length(path)
+    }
 }
 
 #[test]

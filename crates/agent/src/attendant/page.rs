@@ -202,10 +202,11 @@ fn disks(plan: &Plan) -> Markup {
 
 fn disk_picture(bar: &Bar) -> Markup {
     let widths = widths(bar);
-    let mut x = 0;
+    let begins = |index: usize| widths[..index].iter().sum::<u64>();
     html! {
         svg.bar viewBox={ "0 0 " (WIDTH) " 46" } role="img" aria-label=(bar.heading) {
             @for (index, (part, width)) in bar.parts.iter().zip(&widths).enumerate() {
+                @let x = begins(index);
                 @let class = if part.free { "free".to_owned() } else { format!("part{}", index % 6) };
                 @let room = usize::try_from(width / 7).unwrap_or(1);
                 rect class=(class) x=(x) y="0" width=(width - 2) height="44" rx="3" {
@@ -213,7 +214,6 @@ fn disk_picture(bar: &Bar) -> Markup {
                 }
                 text.name x=(x + 5) y="18" { (part.name.chars().take(room).collect::<String>()) }
                 text x=(x + 5) y="35" { (part.size.chars().take(room).collect::<String>()) }
-                @let _moved = { x += width; };
             }
         }
     }

@@ -283,6 +283,7 @@ fn directory_run(
         given_classes,
         run_class_scripts: args.space.is_some(),
         vars: BTreeMap::new(),
+        defaults: BTreeMap::new(),
         rules: Rules::default(),
         record_dir: work_dir.join("record"),
         log_dir: work_dir.join("logs"),

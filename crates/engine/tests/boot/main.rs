@@ -61,6 +61,7 @@ fn settings(base: &str, case: &Case, in_guest: bool) -> Settings {
         shims: false,
         package_proxy: None,
         vars: BTreeMap::new(),
+        defaults: BTreeMap::new(),
         flags: Vec::new(),
         verbose: false,
         firmware_view: (!in_guest).then_some(case.firmware()),

@@ -109,6 +109,7 @@ fn settings() -> Settings {
         shims: false,
         package_proxy: None,
         vars: BTreeMap::new(),
+        defaults: BTreeMap::new(),
         flags: Vec::new(),
         verbose: false,
         firmware_view: None,

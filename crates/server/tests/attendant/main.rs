@@ -9,4 +9,5 @@ mod page;
 mod resume;
 mod shell;
 #[path = "../api/site.rs"]
+#[allow(dead_code, reason = "the tests of the API use more of it")]
 mod site;
