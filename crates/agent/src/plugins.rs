@@ -42,13 +42,15 @@ fn program(declared: &str) -> String {
     }
 }
 
+/// What to do about a plugin that fails.
+const MEND: &str = "mend the program, or take it out of the machine's manners, then resume";
+
 /// Runs a plugin whose failure is one of the run.
-fn run(code: &str, declared: &str, args: &[&str]) -> Result<Said, Box<Fault>> {
+fn run(code: &str, cure: &str, declared: &str, args: &[&str]) -> Result<Said, Box<Fault>> {
     let program = program(declared);
     let failed = |message: String, output: &str| {
         let lines: Vec<&str> = output.lines().collect();
         let shown = lines[lines.len().saturating_sub(LINES)..].iter();
-        let cure = format!("mend {program}, or take it out of the machine's manners, then resume");
         let fault = Fault::new(FaultKind::Config, code, message, cure);
         let command = Some([&[program.as_str()], args].concat().join(" "));
         Box::new(Fault { command, output: shown.map(|it| (*it).to_owned()).collect(), ..fault })
@@ -64,21 +66,21 @@ fn run(code: &str, declared: &str, args: &[&str]) -> Result<Said, Box<Fault>> {
 /// Fetches the configuration in the site's own way.
 pub(crate) fn load_configuration(declared: &str, places: &Places) -> Result<(), Box<Fault>> {
     let args = [places.config_dir.as_str(), &places.interface];
-    run("configuration-loader", declared, &args).map(drop)
+    run("configuration-loader", MEND, declared, &args).map(drop)
 }
 
 /// Configures the network of the installed system in the site's own way.
 pub(crate) fn configure_network(declared: &str, places: &Places) -> Result<(), Box<Fault>> {
     // The tools are in the root of whoever runs here; Dominator's lie in a directory of their own.
     let args = [places.config_dir.as_str(), &places.target, &places.interface, "/"];
-    run("network-configurator", declared, &args).map(drop)
+    run("network-configurator", MEND, declared, &args).map(drop)
 }
 
 /// The machine as the plan shall see it: with those disks only that the selector names, in its
 /// order. It cannot name others, and none is never taken for all.
 pub(crate) fn select_drives(declared: &str, facts: Facts) -> Result<Facts, Box<Fault>> {
     let names: Vec<&str> = facts.disks.iter().map(|disk| disk.name.as_str()).collect();
-    let said = run("drive-selector", declared, &names)?;
+    let said = run("drive-selector", MEND, declared, &names)?;
     let bad = |message: String| {
         let cure = "let it print names of its arguments, one a line, each once";
         Box::new(Fault::new(FaultKind::Config, "drive-selector", message, cure))

@@ -34,8 +34,9 @@ pub fn fetch(
     let agent: ureq::Agent = config.into();
     let mut response = agent.get(&url).call().map_err(unreachable)?;
     if !response.status().is_success() {
+        let status = response.status().as_u16();
         let error = ApiError {
-            code: format!("http-{}", response.status().as_u16()),
+            code: format!("http-{status}"),
             message: format!("{url} answered {}", response.status()),
             cure: "check the address, and what the server serves".to_owned(),
         };

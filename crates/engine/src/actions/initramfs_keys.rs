@@ -21,8 +21,9 @@ pub(super) fn allow(work: &mut Work<'_>) -> Result<(), ActionError> {
     let path = work.target(CONF_HOOK);
     let old = work.read_text(&path)?.unwrap_or_default();
     if let Some(new) = with_pattern(&old) {
-        work.host.write(&path, new.as_bytes(), 0o644)?;
+        // The pattern last: where it is, a repeated step takes all of this for done.
         work.host.write(&work.target(UMASK_CONF), UMASK.as_bytes(), 0o644)?;
+        work.host.write(&path, new.as_bytes(), 0o644)?;
     }
     Ok(())
 }

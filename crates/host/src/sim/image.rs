@@ -79,12 +79,12 @@ impl State {
     ) -> Result<(), HostError> {
         let refuse = |kind| io_error("overwrite", path, kind);
         let place = self.blocks.find(path).ok_or_else(|| refuse(io::ErrorKind::NotFound))?;
-        if self.is_for_code(&place, offset, bytes.len() as u64) {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let image = self.images.get(&text).cloned();
+        if image.is_none() && self.is_for_code(&place, offset, bytes.len() as u64) {
             self.boot_code.insert((path.to_owned(), offset), bytes.to_vec());
             return Ok(());
         }
-        let text = String::from_utf8_lossy(bytes).into_owned();
-        let image = self.images.get(&text).cloned();
         let image = image.ok_or_else(|| refuse(io::ErrorKind::InvalidData))?;
         if let Place::Disk(name) = &place {
             let disk = self.blocks.disks.get_mut(name).expect("invariant: found just now");

@@ -614,7 +614,7 @@ mod tests {
             ("[encryption]\nroot = true\n", 1, "nothing could open the root"),
             ("[encryption]\ntpm2 = true\npcrs = [24]\n", 1, "the registers 0 to 23"),
             ("[encryption]\npcrs = [7]\n", 1, "those of a TPM"),
-            ("[policy]\non_failure = 'reboot'\n", 2, "unknown variant `reboot`"),
+            ("[policy]\non_failure = 'reboot'\n", 2, "'reboot' is none of: hold"),
             ("[network]\n", 1, "this network has no interfaces"),
             ("[[network.interface]]\ndhcp4 = true\n", 1, "does not say which card it is"),
             ("[[network.interface]]\nmac = '1:2'\n", 2, "is not an Ethernet address"),

@@ -156,7 +156,7 @@ fn the_api_describes_itself() {
     let (_, text) = server.get("/api/v1/openapi.json", None);
     let document: serde_json::Value = serde_json::from_str(&text).unwrap();
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 15, "{:?}", paths.keys().collect::<Vec<_>>());
+    assert_eq!(paths.len(), 20, "{:?}", paths.keys().collect::<Vec<_>>());
     let schemas = document["components"]["schemas"].as_object().unwrap();
     for name in ["Machine", "Run", "Order", "StoredEvent", "RunProgress", "ApiError", "Facts"] {
         assert!(schemas.contains_key(name), "{name}");
