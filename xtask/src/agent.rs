@@ -13,12 +13,16 @@ const SIZE_BYTES_MAX: u64 = 9_000_000;
 /// `getrandom` would otherwise look its system call up with dlsym(3), which a static program lacks,
 /// and fall back to /dev/urandom, which is not there before /dev is mounted.
 const RUSTFLAGS: &str = "-Ctarget-feature=+crt-static --cfg getrandom_backend=\"linux_raw\"";
+/// A panic ends the program, so nothing unwinds; relative relocations take 1 bit each instead of 24
+/// bytes (DT_RELR, glibc 2.36); equal functions are one. Together a tenth of the size.
+const SIZE_FLAGS: &str = "-Cforce-unwind-tables=no -Clink-arg=-Wl,--pack-dyn-relocs=relr \
+     -Clink-arg=-Wl,--icf=all";
 
 /// Builds `target/static/…/hostwright-agent` and returns its path. Has a target directory of its
 /// own, so that its flags do not make everything else be built again.
 pub fn build(root: &Path) -> Result<PathBuf> {
     let target_dir = root.join("target/static");
-    let flags = format!("{RUSTFLAGS} {}", remapped(root));
+    let flags = format!("{RUSTFLAGS} {SIZE_FLAGS} {}", remapped(root));
     // Flags for the target only: with --target, cargo keeps them from build scripts and macros.
     let status = Command::new("cargo")
         .args(["build", "--locked", "--profile=agent", "--package=hostwright-agent"])
