@@ -122,8 +122,8 @@ fn start_dhcp(name: &str) -> Result<(), HostError> {
     let failed = |source| HostError::Io { operation: "make", path: WORK_DIR.to_owned(), source };
     fs::create_dir_all(WORK_DIR).map_err(failed)?;
     let log = format!("{WORK_DIR}/udhcpc.{name}.log");
-    // Neither time servers nor the server of the boot files come unless one asks.
-    let tries = ["-t", "5", "-T", "2", "-A", "2", "-O", "timesrv", "-O", "tftp"];
+    // The server of the boot files does not come unless one asks.
+    let tries = ["-t", "5", "-T", "2", "-A", "2", "-O", "tftp"];
     let mut args = vec!["udhcpc", "-f", "-i", name, "-s", "/etc/udhcpc.script"];
     args.extend(tries);
     process::start_logged("/bin/busybox", &args, &log).map(drop)

@@ -10,13 +10,8 @@ use std::net::Ipv4Addr;
 /// named after the interface.
 const LEASE: &str = "/run/hostwright/dhcp.";
 /// Options by their names with udhcpc(8), and FAI's variables that list them.
-const LISTED: [(&str, &str); 5] = [
-    ("router", "GATEWAYS"),
-    ("dns", "DNSSRVS"),
-    ("ntpsrv", "NTPSRVS"),
-    ("timesrv", "TIMESRVS"),
-    ("nissrv", "YPSRVR"),
-];
+const LISTED: [(&str, &str); 4] =
+    [("router", "GATEWAYS"), ("dns", "DNSSRVS"), ("ntpsrv", "NTPSRVS"), ("nissrv", "YPSRVR")];
 /// The same for those that are one word.
 const SINGLE: [(&str, &str); 3] =
     [("domain", "DOMAIN"), ("nisdomain", "YPDOMAIN"), ("serverid", "DHCP_SERVER_IDENTIFIER")];

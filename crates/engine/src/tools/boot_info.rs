@@ -9,7 +9,7 @@ pub(super) const INFO_USAGE: &str = "";
 pub(super) const RESOLV_USAGE: &str = "";
 
 /// Variables about the network; those that list something have one for each entry, too.
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 18] = [
     "BROADCAST",
     "CIDR",
     "DHCP_SERVER_IDENTIFIER",
@@ -25,7 +25,6 @@ const NAMES: [&str; 19] = [
     "NTPSRVS",
     "SERVER",
     "SUBNET_CIDR",
-    "TIMESRVS",
     "YPDOMAIN",
     "YPSRVR",
     "netdevices",
